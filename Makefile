@@ -1,0 +1,68 @@
+# One command each; every target first does the set-up it needs (once, some minutes, then
+# seconds).  See README.md.
+#
+#   make run                          the demonstration, all notebooks
+#   make run ARGS="--run mine --from 03"
+#   make test PYTHON=/opt/python3.12/bin/python3
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+TORCH := torch==2.13.0
+ARGS ?=
+
+FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
+	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
+
+.PHONY: help run reference test lab venv clean
+help:
+	@echo "make run        the demonstration on a laptop, posts to figures"
+	@echo "make test       style checks and all tests"
+	@echo "make lab        JupyterLab on the project's kernel"
+	@echo "make reference  the larger run on public data sets (hours)"
+	@echo "make venv       only the set-up"
+	@echo "make clean      remove runs that are not committed and tools' caches"
+
+run: $(READY)
+	$(PY) -m hsd_utils.pipeline demo $(ARGS)
+
+reference: $(READY)
+	$(PY) -m hsd_utils.pipeline reference $(ARGS)
+
+test: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pytest $(ARGS)
+
+lab: $(READY)
+	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab --notebook-dir=. $(ARGS)
+
+venv: $(READY)
+
+# The stamp goes first and comes back last, and without it the folder is made anew: an
+# install that was cut off is never built upon.  torch brings its dependencies (on Linux the
+# CUDA libraries); all else is the lock, not resolved.
+$(READY): requirements.txt requirements-gpu.txt pyproject.toml
+	@"$(PYTHON)" -c '$(FITS)' 2>/dev/null || { echo "This needs Python 3.11 or 3.12 with its\
+	 venv module ($(if $(PYTHON),$(PYTHON) does not fit,none was found)): install one and name it, as in\
+	 make $(or $(MAKECMDGOALS),run) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(VENV): some minutes and gigabytes, once"
+	@if [ -f $@ ]; then rm $@; else rm -rf $(VENV); fi
+	"$(PYTHON)" -m venv $(VENV)
+	$(PY) -m pip install $(TORCH)
+	$(PY) -m pip install --no-deps -r requirements.txt
+	@if $(PY) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
+	$(PY) -m pip install --no-deps -r requirements-gpu.txt; fi
+	$(PY) -m pip install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Spares the weights and answers under HSD_CACHE, the virtual environment, and every run of
+# which a file is committed.
+clean:
+	@for run in outputs/*; do \
+	if [ "$$run" != outputs/reference ] && [ -z "$$(git ls-files "$$run" 2>/dev/null)" ]; \
+	then rm -rf "$$run"; fi; done
+	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
+	@find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \
+	-o -name unsloth_compiled_cache \) -type d -prune -exec rm -rf {} +

@@ -1,0 +1,171 @@
+"""Posts in, verdicts out: the distilled detector on a file or from Python.
+
+Every row of the input is accounted for: a verdict, or the reason why there is none.  Answers are
+stored as they arrive, so an interrupted run of the same command goes on where it stopped.
+
+    python -m hsd_utils.detect posts.csv -o verdicts.csv --run demo
+    verdicts = list(Detector.of_run("demo").read(["some post", "another"]))
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hsd_utils import prompts, sampling, scoring, verdict
+from hsd_utils.paths import Run
+from hsd_utils.readers import tables
+
+COLUMNS = ("row", "id", "label", "p_hate", "quotes", "explanation", "note")
+CHUNK = 256  # posts asked about before their verdicts are written
+
+
+@dataclass
+class Detector:
+    """A trained student, its threshold, and how its engine is opened.
+
+    Raises FileNotFoundError from ``of_run`` for a run that was not evaluated.
+    """
+
+    trained: dict[str, Any]
+    threshold: float
+    adapter: Path
+    asked: dict[str, Any]
+
+    @classmethod
+    def of_run(cls, name: str, engine: str | None = None) -> "Detector":
+        run = Run(name)
+        needed = [run.results("03_qlora_distillation"), run.results("04_evaluation")]
+        missing = [file.stem.split(".")[0] for file in needed if not file.exists()]
+        if missing:
+            raise FileNotFoundError(
+                f"run {name!r} has no {' and '.join(missing)}: "
+                f"python -m hsd_utils.pipeline demo --run {name}"
+            )
+        trained, evaluated = (json.loads(file.read_text()) for file in needed)
+        asked = dict(evaluated["asked"])
+        if engine is not None and engine != asked["engine"]:
+            asked |= {"engine": engine, "engine_settings": {}}
+        adapter = run.folder / "students" / trained["student"]["folder"]
+        threshold = evaluated["models"]["student"]["threshold"]
+        return cls(trained["student"], threshold, adapter, asked)
+
+    def read(self, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """A verdict for each text, in order; see ``verdicts``."""
+        with self.open() as classifier:
+            waiting = iter(texts)
+            while chunk := list(islice(waiting, CHUNK)):
+                yield from self.verdicts(classifier, chunk)
+
+    @contextmanager
+    def open(self) -> Iterator[scoring.Classifier]:
+        with scoring.student(self.trained, self.asked, self.adapter) as classifier:
+            yield classifier
+
+    def verdicts(self, classifier: scoring.Classifier, texts: list[Any]) -> list[dict[str, Any]]:
+        """label (0, 1 or None), p_hate, explanations with their quotes' offsets, and a note.
+
+        Offsets point into the text as it was given.  A text that is empty or no text gets no
+        label and a note that says so; one that is too long is judged by its beginning.
+        """
+        # The student learned from cleaned posts; quotes are looked up in the text as given.
+        cleaned = {
+            str(n): sampling.clean_text(t) for n, t in enumerate(texts) if isinstance(t, str)
+        }
+        usable = {key: text for key, text in cleaned.items() if text}
+        posts = pd.DataFrame({"id": list(usable), "text": list(usable.values())}, dtype=object)
+        found = {}
+        if usable:
+            p_hate = classifier.p_hate(posts)
+            predicted = p_hate >= self.threshold
+            # The answer is asked for under the prediction at once: one generation a post.
+            rows = classifier.explain_predicted(posts, p_hate, predicted)
+            found = {row["id"]: row for row in rows}
+        return [self._verdict(found.get(str(n)), text) for n, text in enumerate(texts)]
+
+    def _verdict(self, row: dict[str, Any] | None, text: Any) -> dict[str, Any]:
+        if row is None or row["p_hate"] is None:
+            note = "no text" if row is None else "does not fit the engine"
+            return {"label": None, "p_hate": None, "explanations": [], "note": note}
+        notes = ["judged by its beginning"] if prompts.is_cut(text) else []
+        notes += [f"explanation: {row['reason']}"] if row["reason"] else []
+        return {
+            "label": row["predicted"],
+            "p_hate": row["p_hate"],
+            "explanations": [
+                e | asdict(verdict.locate(e["input"], text)) for e in row["explanations"]
+            ],
+            "note": "; ".join(notes),
+        }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m hsd_utils.detect", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "posts", type=Path, help="CSV, TSV, JSON Lines or Parquet with a text column"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="CSV of verdicts")
+    parser.add_argument("--run", default="demo", help="run whose student is used")
+    parser.add_argument("--engine", help="openvino or transformers (default: the run's)")
+    parser.add_argument("--text-column", default="text")
+    parser.add_argument("--id-column", default="id")
+    options = parser.parse_args(arguments)
+    try:
+        detector = Detector.of_run(options.run, options.engine)
+        frame, counts = tables.load(options.posts, [options.text_column], [options.id_column])
+        done = _write(detector, frame, options)
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"detect: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("detect: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    print(f"{len(frame)} rows, {done} with a verdict: {options.output}")
+    for reason, count in counts["dropped"].items():
+        print(f"{count} rows of the input could not be read ({reason})")
+    return 0
+
+
+def _write(detector: Detector, frame: pd.DataFrame, options: argparse.Namespace) -> int:
+    """Verdicts as they come; the file has its name only when all rows are in it."""
+    part, done = options.output.with_name(options.output.name + ".part"), 0
+    ids = frame[options.id_column] if options.id_column in frame else frame.index + 1
+    texts = frame[options.text_column].where(frame[options.text_column].notna(), None)
+    with open(part, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for row, (key, found) in enumerate(zip(ids, detector.read(texts), strict=True), 1):
+            done += found["label"] is not None
+            told = found["explanations"]
+            quotes = " | ".join(e["input"] for e in told if e["how"] is not None)
+            record = {
+                "row": row,
+                "id": key,
+                "label": found["label"],
+                "p_hate": found["p_hate"],
+                "quotes": quotes,
+                "explanation": " ".join(e["explanation"] for e in told),
+                "note": found["note"],
+            }
+            writer.writerow({name: _cell(value) for name, value in record.items()})
+            file.flush()
+    part.replace(options.output)
+    return done
+
+
+def _cell(value: Any) -> Any:
+    """A spreadsheet takes text that begins with one of these for a formula."""
+    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

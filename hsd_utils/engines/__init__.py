@@ -1,0 +1,107 @@
+"""Engines: conversations in, answers out, in whatever order they finish.
+
+An engine is what runs a language model.  ``load`` opens one by name; the result is a callable
+that takes requests and yields answers, so that a caller can store each answer the moment it
+is paid for.  Two kinds of request: generate an answer (optionally held to a JSON schema, or
+begun for the model by ``prefill``), or weigh a few given continuations (``choices``), which is
+how P(hate) is read at the label token.
+
+    engine = engines.load("openvino", "Qwen2.5-Coder-1.5B-Instruct")
+    for answer in engine([Request("a", prompts.teacher("I love my neighbours."))]): ...
+"""
+
+import importlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from hsd_utils import models
+
+# Name -> module with a ``load`` function; imported on use, since each is heavy.
+ENGINES = {
+    "openvino": "hsd_utils.engines.openvino",
+    "transformers": "hsd_utils.engines.transformers",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One thing to ask a model.
+
+    messages: chat turns, each {"role", "content"}.  prefill: the beginning of the model's own
+    turn, returned as part of the answer's text.  choices: continuations to weigh after the
+    prefill instead of generating; they must differ in their first token.  schema: JSON schema
+    that the whole answer must follow (only for an engine whose ``constrained`` is True, and
+    then without prefill).
+    """
+
+    key: str
+    messages: list[dict[str, str]]
+    prefill: str = ""
+    choices: tuple[str, ...] = ()
+    schema: dict[str, Any] | None = None
+    max_tokens: int = 256
+
+    def shape(self) -> str:
+        """Everything that shapes the answer, as canonical JSON: what a store hashes."""
+        parts = asdict(self)
+        del parts["key"]
+        # Key order in a schema is the order of the answer's keys, so it is not sorted away.
+        return json.dumps(parts, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    finish: "stop", "length" (cut at max_tokens), "choices", or "too long" (a prompt that does
+    not fit the engine: no text, no probabilities).  seconds: the engine's wall
+    time since the answer before, so that they add up to the time paid.  probabilities: one
+    a choice, summing to 1 over the choices; empty for a generated answer.
+    """
+
+    key: str
+    text: str
+    prompt_tokens: int
+    answer_tokens: int
+    seconds: float
+    finish: str
+    probabilities: list[float] = field(default_factory=list)
+
+
+class Engine(Protocol):
+    """What ``load`` returns.
+
+    identity: everything of the engine that shapes answers (weights, precision, ...).
+    constrained: whether it can hold an answer to a schema.  batch: sequences run at once.
+    files: the weights on disk, where they are known.
+    """
+
+    identity: dict[str, Any]
+    constrained: bool
+    batch: int
+    files: list[Path]
+
+    def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]: ...
+
+
+def identify(engine: str, package: str, model: str, **more: str) -> dict[str, Any]:
+    """An engine's identity: its version, and hashes or hub revision of the model's weights."""
+    row = models.find(model)
+    weights = [digest for digest, _ in row.files.values()] or [f"{row.repository}@{row.revision}"]
+    described = {"engine": engine, "version": version(package), "model": model}
+    return described | {"weights": weights} | more
+
+
+def load(engine: str, model: str, **settings) -> Engine:
+    """Open ``model`` (a name of ``models.MODELS`` or a hub id) in an engine.
+
+    Settings are the engine's own, see its ``load``.  Raises ValueError for an unknown engine.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}: one of {', '.join(ENGINES)}")
+    opener: Callable[..., Engine] = importlib.import_module(ENGINES[engine]).load
+    return opener(model, **settings)

@@ -1,0 +1,114 @@
+"""Where everything lies: the run folder and one name for each artefact.
+
+No other module builds a path.  Three environment variables move the roots:
+``HSD_OUTPUTS`` (runs; default ``outputs/`` of the repository), ``HSD_CACHE`` (weights and
+answers already paid for; default the user's cache folder) and ``HSD_DATA_DIR`` (public data
+sets already on disk; default: none, they are downloaded into the cache once).
+
+    python -c "from hsd_utils.paths import Run; print(Run('demo').sample('eval'))"
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NOTEBOOKS = REPOSITORY / "notebooks"
+PROFILES = NOTEBOOKS / "profiles"
+SPLITS = ("distil", "dev", "cal", "eval")
+
+
+def cache() -> Path:
+    """Folder of weights, downloads and stored answers; ``make clean`` spares it."""
+    return Path(os.environ.get("HSD_CACHE") or platformdirs.user_cache_dir("hsd_utils"))
+
+
+def data_dir() -> Path | None:
+    """Folder of public data sets already on disk, or None when none was named."""
+    named = os.environ.get("HSD_DATA_DIR")
+    return Path(named) if named else None
+
+
+def outputs() -> Path:
+    return Path(os.environ.get("HSD_OUTPUTS") or REPOSITORY / "outputs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the pipeline: a folder under ``outputs/`` and the names of what is in it.
+
+    Raises ValueError for a name that is not a plain folder name.
+    """
+
+    name: str
+
+    def __post_init__(self):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            raise ValueError(
+                f"run name {self.name!r}: use letters, digits, '.', '_' and '-' only, "
+                "for example 'demo' or 'my-data_2'"
+            )
+
+    @property
+    def folder(self) -> Path:
+        return outputs() / self.name
+
+    def sample(self, split: str) -> Path:
+        """JSON Lines of one split; see ``posts.write`` for its columns."""
+        if split not in SPLITS:
+            raise ValueError(f"split {split!r}: one of {', '.join(SPLITS)}")
+        return self.folder / "samples" / f"{split}.jsonl"
+
+    def rationales(self, split: str) -> Path:
+        """The teacher's parsed verdicts on the ``distil`` or ``dev`` posts."""
+        return self.folder / "rationales" / f"{split}.jsonl"
+
+    def student(self, recipe: str, seed: int) -> Path:
+        """Folder of one trained student: adapter, tokenizer, log, model card."""
+        return self.folder / "students" / f"{recipe}-{seed}"
+
+    def predictions(self, model: str, split: str) -> Path:
+        return self.folder / "predictions" / f"{model}-{split}.jsonl"
+
+    def figure(self, name: str, suffix: str) -> Path:
+        """``suffix`` is ``pdf``, ``png`` or ``json`` (the data behind the figure)."""
+        return self.folder / "figures" / f"{name}.{suffix}"
+
+    def table(self, name: str, suffix: str) -> Path:
+        """``suffix`` is ``tex`` or ``json``."""
+        return self.folder / "tables" / f"{name}.{suffix}"
+
+    def figures(self, *names: str) -> list[Path]:
+        """All files of some figures: what a stage lists as its outputs."""
+        return [self.figure(name, suffix) for name in names for suffix in ("pdf", "png", "json")]
+
+    def tables(self, *names: str) -> list[Path]:
+        return [self.table(name, suffix) for name in names for suffix in ("tex", "json")]
+
+    def executed(self, stage: str) -> Path:
+        """The executed copy of a notebook (it may show posts; never committed)."""
+        return self.folder / "notebooks" / f"{stage}.ipynb"
+
+    def results(self, stage: str) -> Path:
+        """What one stage measured; ``metrics`` is assembled from these."""
+        return self.folder / "stages" / f"{stage}.results.json"
+
+    def stage_manifest(self, stage: str) -> Path:
+        """Written last by a stage: what ran, on what, from what."""
+        return self.folder / "stages" / f"{stage}.manifest.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifest.json"
+
+    @property
+    def summary(self) -> Path:
+        """results.md: the tables and figures of the run, for people."""
+        return self.folder / "results.md"

@@ -1,0 +1,183 @@
+"""The notebooks in order, by papermill: one command, several sizes.
+
+A profile (notebooks/profiles/*.yaml) holds only what differs from the notebooks' defaults.
+Stages that are done are skipped, a failed one names its notebook and cell, and a rerun goes on
+where the last stopped.
+
+    python -m hsd_utils.pipeline demo --run mine --from 03 -p 03.epochs=2
+    python -m hsd_utils.pipeline reference --list
+"""
+
+import argparse
+import difflib
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import papermill
+import yaml
+from filelock import FileLock, Timeout
+from papermill.exceptions import PapermillExecutionError
+
+from hsd_utils import paths, preflight, provenance
+from hsd_utils.paths import Run
+from hsd_utils.provenance import STAGES
+
+PROFILES = tuple(sorted(path.stem for path in paths.PROFILES.glob("*.yaml")))
+NOT_STAGES = ("about", "requires")
+
+
+class Refused(Exception):
+    """A command that cannot be carried out, with the reason and what to do."""
+
+
+def plan(profile: str, run: str, overrides: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+    """Parameters of each stage: the notebook's defaults, the profile's, ``overrides``' and run.
+
+    An override is "03.epochs=2" with a YAML value.  Raises Refused for an unknown profile,
+    notebook or parameter and for a value of another type, naming the nearest known name.
+    """
+    changes = {name: dict(section or {}) for name, section in read_profile(profile).items()}
+    for override in overrides:
+        target, equals, value = override.partition("=")
+        stage, dot, name = target.partition(".")
+        if not (equals and dot):
+            raise Refused(f"-p {override}: write it as 03.epochs=2")
+        changes.setdefault(resolve(stage), {})[name] = yaml.safe_load(value)
+    planned = {}
+    for stage in STAGES:
+        known = provenance.defaults(stage)
+        for name, value in changes.get(stage, {}).items():
+            if name not in known:
+                raise Refused(f"{stage} has no parameter {name!r}{_nearest(name, known)}")
+            if not _fits(value, known[name]):
+                raise Refused(
+                    f"{stage}.{name} is {value!r}; it must be like its default {known[name]!r}"
+                )
+        planned[stage] = known | changes.get(stage, {}) | {"run": run}
+    return planned
+
+
+def read_profile(name: str) -> dict[str, Any]:
+    """The sections of a profile: notebook -> overrides, without ``about`` and ``requires``."""
+    return {resolve(k): v for k, v in _profile(name).items() if k not in NOT_STAGES}
+
+
+def _profile(name: str) -> dict[str, Any]:
+    if name not in PROFILES:
+        raise Refused(f"unknown profile {name!r}{_nearest(name, PROFILES)}")
+    return yaml.safe_load((paths.PROFILES / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+
+
+def resolve(stage: str) -> str:
+    """A notebook by its number or name: "03" is 03_qlora_distillation."""
+    found = [s for s in STAGES if stage in (s, s[:2], s[3:])]
+    if not found:
+        raise Refused(f"unknown notebook {stage!r}{_nearest(stage, STAGES)}")
+    return found[0]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f": did you mean {near[0]!r}?" if near else f": one of {', '.join(known)}"
+
+
+def _fits(value: Any, default: Any) -> bool:
+    if default is None or value is None:
+        return True
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    return isinstance(value, type(default))
+
+
+def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict]) -> None:
+    """Run the stages that are not done.  Raises Refused when one fails."""
+    started = time.perf_counter()
+    for stage in stages:
+        reason = provenance.stale(run, stage, planned[stage])
+        if reason is None:
+            say(f"{stage}: done already")
+            continue
+        say(f"{stage}: running ({reason})")
+        clock = time.perf_counter()
+        out = run.executed(stage)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            papermill.execute_notebook(
+                str(paths.NOTEBOOKS / f"{stage}.ipynb"),
+                str(out),
+                parameters=planned[stage],
+                kernel_name="python3",
+                cwd=str(paths.NOTEBOOKS),
+                progress_bar={"desc": stage, "mininterval": 5.0, "leave": False},
+            )
+        except PapermillExecutionError as error:
+            raise Refused(
+                f"{stage} failed in cell {error.cell_index} ({error.ename}: {error.evalue})\n"
+                f"  the partial notebook with the whole trace: {out}\n"
+                "  mend it and run the same command again: finished work is not repeated"
+            ) from error
+        say(f"{stage}: done in {time.perf_counter() - clock:.0f} s")
+    say(f"{profile}: finished in {time.perf_counter() - started:.0f} s")
+    say(f"  results  {run.summary}\n  figures  {run.figure('f1', 'png').parent}")
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m hsd_utils.pipeline", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("profile", help=", ".join(PROFILES))
+    parser.add_argument("--run", help="name of the folder under outputs/ (default: the profile's)")
+    parser.add_argument("--from", dest="first", metavar="NN", help="start at this notebook")
+    parser.add_argument("--only", metavar="NN", action="append", help="this notebook only")
+    parser.add_argument(
+        "-p", dest="overrides", metavar="NN.NAME=VALUE", action="append", default=[]
+    )
+    parser.add_argument("--list", action="store_true", help="show the stages and stop")
+    options = parser.parse_args(arguments)
+    try:
+        run = Run(options.run or options.profile)
+        planned = plan(options.profile, run.name, options.overrides)
+        stages = [resolve(s) for s in options.only] if options.only else list(STAGES)
+        if options.first:
+            stages = [s for s in stages if s >= resolve(options.first)]
+        if options.list:
+            _list(run, stages, planned)
+            return 0
+        missing = preflight.lacking(_profile(options.profile).get("requires") or {})
+        if missing:
+            lines = "\n".join(f"  - {line}" for line in missing)
+            raise Refused(f"profile {options.profile} cannot run here:\n{lines}")
+        run.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(run.folder / ".lock", timeout=0):
+            execute(options.profile, run, stages, planned)
+    except (Refused, ValueError) as error:
+        print(f"pipeline: {error}", file=sys.stderr)
+        return 1
+    except Timeout:
+        print(f"pipeline: run {run.name} is being executed by another process", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("pipeline: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _list(run: Run, stages: list[str], planned: dict[str, dict]) -> None:
+    for stage in stages:
+        say(f"{stage}  [{provenance.stale(run, stage, planned[stage]) or 'done'}]")
+        default = provenance.defaults(stage)
+        for name, value in planned[stage].items():
+            if value != default[name]:
+                say(f"    {name} = {value!r}  (default {default[name]!r})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""The one table: posts in a pandas DataFrame, one row a post, the same columns everywhere.
+
+Every reader, sample and corpus speaks this table, so that no notebook has to know where a post
+came from.  ``COLUMNS`` lists it:
+
+required  id (unique), source, text, label (1 hate, 0 not), group (what must not be split over
+          samples: a template, thread or user; the id itself where there is none)
+optional  target (group spoken of), agreement (share of annotators behind the majority label,
+          0 to 1), rationale (list of [start, end) character offsets into text, [] where none is
+          given), explanation (a gold sentence), functionality (what a test case tests), language
+
+Posts can be hateful.  ``show`` masks them unless asked not to, and always escapes them.
+
+    python -c "from hsd_utils import posts; print(posts.mask('Hello to everyone here'))"
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import regex
+
+REQUIRED = ("id", "source", "text", "label", "group")
+OPTIONAL = ("target", "agreement", "rationale", "explanation", "functionality", "language")
+COLUMNS = REQUIRED + OPTIONAL
+
+_WORD = regex.compile(r"\p{L}[\p{L}\p{M}\p{N}]{2,}")
+_SHOWN_CHARACTERS = 280
+
+
+def make(rows: pd.DataFrame | Iterable[dict], source: str | None = None) -> pd.DataFrame:
+    """A checked table of exactly ``COLUMNS`` with a fresh index, from a frame or dicts.
+
+    ``source`` is used where the rows name none.  A missing id becomes ``<source>-<row>`` (rows
+    counted from 0), a missing group the id, a missing optional value NA ([] for a rationale).
+    Other columns are left out.  Raises ValueError as ``check`` does.
+    """
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), dtype=object)
+    _need(frame, ("text", "label") if source else ("source", "text", "label"))
+    frame = frame.reset_index(drop=True)
+    table = pd.DataFrame(index=frame.index)
+    table["source"] = _strings(frame.get("source"), frame.index)
+    if source is not None:
+        table["source"] = table["source"].fillna(source)
+    numbered = table["source"] + "-" + frame.index.to_series().astype("str")
+    table["id"] = _strings(frame.get("id"), frame.index).fillna(numbered)
+    table["text"] = _strings(frame["text"], frame.index)
+    table["label"] = _labels(frame["label"])
+    table["group"] = _strings(frame.get("group"), frame.index).fillna(table["id"])
+    for column in ("target", "explanation", "functionality", "language"):
+        table[column] = _strings(frame.get(column), frame.index)
+    agreement = frame.get("agreement", pd.Series(np.nan, index=frame.index))
+    table["agreement"] = pd.to_numeric(agreement).astype("float64")
+    given = frame.get("rationale")
+    spans = [_spans(value) for value in given] if given is not None else [[] for _ in frame.index]
+    table["rationale"] = pd.Series(spans, index=frame.index, dtype=object)
+    return check(table[list(COLUMNS)])
+
+
+def check(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table unchanged, or raise ValueError saying what is wrong and where.
+
+    Rows are numbered from 1, a header not counted.
+    """
+    _need(table, REQUIRED)
+    if table.empty:
+        raise ValueError("no posts: the table has columns but no rows; give at least one post")
+    for column in REQUIRED:
+        _refuse(table[column].isna(), f"{column!r} is missing", "fill it or leave the row out")
+    _labels(table["label"])
+    _refuse(table["id"].duplicated(), "the id is used twice", "make ids unique", table["id"])
+    if "agreement" in table:
+        outside = (table["agreement"] < 0) | (table["agreement"] > 1)
+        _refuse(outside, "'agreement' is not between 0 and 1", "give a share of annotators")
+    if "rationale" in table:
+        pairs = zip(table["rationale"], table["text"], strict=True)
+        wrong = [bool(spans) and not _inside(spans, text) for spans, text in pairs]
+        advice = "give pairs 0 <= start < end <= length of the text"
+        _refuse(np.array(wrong), "a rationale lies outside the text", advice)
+    return table
+
+
+def write_jsonl(table: pd.DataFrame, path: str | Path) -> None:
+    """Write checked posts as JSON Lines: UTF-8, columns in order, NA and [] left out.
+
+    The same table gives the same bytes; the file appears whole or not at all.
+    """
+    check(table)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = [column for column in COLUMNS if column in table]
+    part = path.with_name(path.name + f".{os.getpid()}.part")
+    try:
+        with open(part, "w", encoding="utf-8", newline="\n") as lines:
+            for values in zip(*(table[column].tolist() for column in columns), strict=True):
+                row = {c: v for c, v in zip(columns, values, strict=True) if v != [] and v == v}
+                lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_jsonl(path: str | Path) -> pd.DataFrame:
+    """The table that ``write_jsonl`` wrote.
+
+    Raises FileNotFoundError, or ValueError for a line that is not a JSON object (a cut-off copy).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: run the notebook that writes it (01) first")
+    rows = []
+    with open(path, encoding="utf-8", newline="\n") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if not isinstance(row, dict):
+                raise ValueError(
+                    f"{path}, line {number} is not a JSON object: the file was cut off or edited; "
+                    "run the notebook that writes it again"
+                )
+            rows.append(row)
+    if not rows:
+        raise ValueError(f"{path} is empty: run the notebook that writes it again")
+    return make(rows)
+
+
+def mask(text: str) -> str:
+    """Every word of three or more letters keeps its first letter; the rest become '•'.
+
+    The length stays, so character offsets still point at the same places.  Digits inside a
+    word are hidden with it, since they often stand for letters.
+    """
+    return _WORD.sub(lambda word: word[0][0] + "•" * (len(word[0]) - 1), text)
+
+
+def show(table: pd.DataFrame, n: int = 5, reveal: bool = False):
+    """The first ``n`` posts as an escaped table for a notebook (``.data`` is the HTML).
+
+    Texts and explanations are masked unless ``reveal``, and cut after 280 characters.
+    """
+    from IPython.display import HTML
+
+    optional = [c for c in ("target", "functionality", "explanation") if c in table]
+    optional = [column for column in optional if table[column].notna().any()]
+    view = table.head(n)[["source", "label", "text", *optional]].copy()
+    for column in ("text", "explanation"):
+        if column in view:
+            view[column] = [_shown(value, reveal) for value in view[column]]
+    # MathJax would otherwise typeset whatever a post writes between two dollar signs.
+    with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
+        return HTML(view.to_html(index=False, escape=True, na_rep=""))
+
+
+def _shown(value, reveal: bool):
+    if not isinstance(value, str):
+        return value
+    short = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
+    return short if reveal else mask(short)
+
+
+def _need(frame: pd.DataFrame, columns: Iterable[str]) -> None:
+    missing = [column for column in columns if column not in frame]
+    if missing:
+        found = ", ".join(map(str, frame.columns)) or "none"
+        raise ValueError(
+            f"columns needed: {', '.join(columns)}; missing: {', '.join(missing)}; found: {found}"
+        )
+
+
+def _refuse(bad, what: str, advice: str, values=None) -> None:
+    rows = np.flatnonzero(np.asarray(bad, dtype=bool))
+    if len(rows):
+        first = [
+            f"{r + 1}" if values is None else f"{r + 1} ({values.iloc[r]!r})" for r in rows[:5]
+        ]
+        more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+        raise ValueError(f"{what} in row {', '.join(first)}{more}: {advice}")
+
+
+def _labels(labels: pd.Series) -> pd.Series:
+    """0/1 as int64, whether written as numbers, booleans or text."""
+    names = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
+    texts = labels.astype("str")
+    known = {text: names.get(str(text).strip().lower()) for text in texts.unique()}
+    numbers = texts.map(known)
+    advice = "write 1 for hate and 0 for not hate"
+    _refuse(numbers.isna(), "the label is not 0 or 1", advice, labels)
+    return numbers.astype("int64")
+
+
+def _strings(values: pd.Series | None, index: pd.Index) -> pd.Series:
+    if values is None:
+        return pd.Series(np.nan, index=index, dtype="str")
+    if values.dtype == object:
+        # A lone surrogate (broken JSON escapes) cannot be stored as UTF-8.
+        values = values.map(lambda v: str(v).encode("utf-8", "replace").decode(), "ignore")
+    return values.astype("str")
+
+
+def _spans(value) -> list[list[int]]:
+    missing = value is None or isinstance(value, float)
+    return [] if missing else [[int(start), int(end)] for start, end in value]
+
+
+def _inside(spans: list, text: str) -> bool:
+    return all(0 <= start < end <= len(text) for start, end in spans)

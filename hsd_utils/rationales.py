@@ -1,0 +1,161 @@
+"""The teacher's rationales: read, compared with gold, resolved and counted.
+
+One row a post: id, gold (0/1), label (0/1 or NA, the teacher's), p_hate, explanations (with the
+offsets of their quotes), reason (why the answer could not be used), repaired, rationalised (asked
+again with the gold label given), tokens and seconds.
+
+    rows = rationales.read(sample, p_hate, answers)
+    rationales.write(rationales.resolve(rows, "drop"), run.rationales("distil"))
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hsd_utils import posts, statistics, verdict
+from hsd_utils.engines import Answer
+
+DISAGREEMENT = ("keep", "drop", "rationalise")
+
+
+def read(sample: pd.DataFrame, p_hate: np.ndarray, answers: Mapping[str, Answer]) -> pd.DataFrame:
+    """Rows from the answers about a sample; ``p_hate`` (n,) is in the sample's order."""
+    rows = [
+        {"p_hate": None if np.isnan(p) else float(p), **_row(post, answers[post.id])}
+        for post, p in zip(sample.itertuples(), p_hate, strict=True)
+    ]
+    return _frame(rows)
+
+
+def _row(post, answer: Answer) -> dict[str, Any]:
+    parsed = verdict.parse(answer.text)
+    return {
+        "id": post.id,
+        "gold": int(post.label),
+        "label": parsed.label,
+        "explanations": verdict.quotes(parsed, post.text),
+        "reason": parsed.reason or ("cut off" if answer.finish == "length" else None),
+        "repaired": parsed.repaired,
+        "rationalised": False,
+        "prompt_tokens": answer.prompt_tokens,
+        "answer_tokens": answer.answer_tokens,
+        "seconds": answer.seconds,
+    }
+
+
+def _frame(rows: list[dict]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    return frame.astype({"label": "Int64", "p_hate": float, "reason": object})
+
+
+def differing(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose label is not the gold one, failures among them."""
+    return rows[rows["label"].fillna(-1) != rows["gold"]]
+
+
+def rationalised(
+    rows: pd.DataFrame, sample: pd.DataFrame, answers: Mapping[str, Answer]
+) -> pd.DataFrame:
+    """The rows with those of ``sample`` replaced by answers given the gold label.
+
+    An answer that still insists on another label stays as it was.
+    """
+    table = rows.set_index("id", drop=False)
+    for post in sample.itertuples():
+        again = _row(post, answers[post.id])
+        if again["label"] == post.label:
+            paid = table.at[post.id, "seconds"] + again["seconds"]
+            again |= {"rationalised": True, "seconds": paid}
+            for name, value in again.items():
+                table.at[post.id, name] = value
+    return table.reset_index(drop=True)
+
+
+def resolve(rows: pd.DataFrame, disagreement: str) -> pd.DataFrame:
+    """The rows a student learns from: those with a label and at least one explanation.
+
+    keep: whatever the teacher said; drop and rationalise: only where it is the gold label.
+    Raises ValueError for another word, or when no row is left.
+    """
+    if disagreement not in DISAGREEMENT:
+        raise ValueError(f"disagreement {disagreement!r}: one of {', '.join(DISAGREEMENT)}")
+    usable = rows["label"].notna() & (rows["explanations"].str.len() > 0)
+    if disagreement != "keep":
+        usable &= rows["label"].fillna(-1) == rows["gold"]
+    if not usable.any():
+        raise ValueError("no rationale can be used: look at the answers and their reasons above")
+    return rows[usable].reset_index(drop=True)
+
+
+def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:
+    """What the teacher's answers are worth and what they cost, as plain numbers.
+
+    agreement: rows of source, label, posts and the share of answers with the gold label, with a
+    Wilson interval; a failed answer agrees with nothing.  quotes_found: share of quotes that
+    stand in their post.  Tokens are means an answer; seconds add up to the time paid.
+    """
+    by = rows.merge(sample[["id", "source"]], on="id")
+    by["agrees"] = (by["label"].fillna(-1) == by["gold"]) & ~by["rationalised"]
+    quotes = [quote for row in rows["explanations"] for quote in row]
+    agreement = [
+        {"source": source, "label": int(label), "posts": len(part)}
+        | statistics.wilson(int(part["agrees"].sum()), len(part))
+        for (source, label), part in by.groupby(["source", "gold"])
+    ]
+    reasons = rows["reason"].value_counts()
+    return {
+        "answers": len(rows),
+        "parse_rate": float(rows["label"].notna().mean()),
+        "repaired": int(rows["repaired"].sum()),
+        "failures": {reason: int(count) for reason, count in reasons.items()},
+        "agrees_with_gold": float(by["agrees"].mean()),
+        "says_hate": float(rows["label"].mean()),
+        "quotes": len(quotes),
+        "quotes_found": float(np.mean([q["how"] is not None for q in quotes])) if quotes else None,
+        "whole_post_quotes": sum(q["whole"] for q in quotes),
+        "prompt_tokens": float(rows["prompt_tokens"].mean()),
+        "answer_tokens": float(rows["answer_tokens"].mean()),
+        "seconds": float(rows["seconds"].sum()),
+        "agreement": agreement,
+        "lengths": rows["answer_tokens"].tolist(),
+    }
+
+
+def write(rows: pd.DataFrame, path: Path) -> None:
+    """JSON Lines, one rationale a line; missing values are null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = json.loads(rows.to_json(orient="records"))
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    path.write_text(text, encoding="utf-8")
+
+
+def load(path: Path, sample: pd.DataFrame) -> pd.DataFrame:
+    """The rows that ``write`` wrote, with text and source joined from the sample by id.
+
+    Raises ValueError when a rationale has no post in the sample.
+    """
+    rows = _frame([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
+    joined = rows.merge(sample[["id", "text", "source"]], on="id", how="left")
+    if joined["text"].isna().any():
+        raise ValueError(f"{path.name} has rationales without a post: run 01 and 02 again")
+    return joined
+
+
+def show(rows: pd.DataFrame, sample: pd.DataFrame, n: int = 3, reveal: bool = False):
+    """The first rationales beside their posts, escaped and masked unless ``reveal``."""
+    from IPython.display import HTML
+
+    def told(explanations):
+        return " · ".join(f"“{e['input']}”: {e['explanation']}" for e in explanations)
+
+    columns = ["gold", "label", "p_hate", "explanations"]
+    view = sample[["id", "text"]].merge(rows[["id", *columns]].head(n), on="id")
+    view = view[["text", *columns]].assign(explanations=view["explanations"].map(told))
+    for column in ("text", "explanations"):
+        view[column] = view[column] if reveal else view[column].map(posts.mask)
+    with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
+        return HTML(view.to_html(index=False, escape=True, float_format="{:.2f}".format))

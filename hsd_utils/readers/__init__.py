@@ -1,0 +1,112 @@
+"""Readers: any source of posts, or several mixed, as the one table of ``posts``.
+
+A source is a name from ``READERS`` or the path of a CSV, TSV, JSON Lines or Parquet file.  What
+a source calls 'offensive' is neither hate nor normal; ``label_mapping`` decides, in the same
+way for all sources (sources with two labels know only hate and normal):
+
+strict  only hate is 1 (the default)     toxic  hate and offensive are 1
+clear   hate is 1, offensive is left out
+
+    python -c "from hsd_utils import readers; print(readers.read(['ethos', 'hatecheck'])[1])"
+"""
+
+import difflib
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from hsd_utils import posts
+from hsd_utils.readers import metahate, public, tables
+
+LABEL_MAPPINGS = {
+    "strict": {"hate": 1, "offensive": 0, "normal": 0},
+    "toxic": {"hate": 1, "offensive": 1, "normal": 0},
+    "clear": {"hate": 1, "normal": 0},
+}
+
+
+def embedded() -> tuple[pd.DataFrame, dict]:
+    """The synthetic posts that come with this project; its writing styles are its sources."""
+    from hsd_utils import corpus
+
+    table = corpus.build()
+    return table, {"read": len(table), "dropped": {}, "undecodable": 0}
+
+
+READERS: dict[str, Callable[[], tuple[pd.DataFrame, dict]]] = {
+    "corpus": embedded,
+    "davidson": public.davidson,
+    "stormfront": public.stormfront,
+    "hatexplain": public.hatexplain,
+    "ethos": public.ethos,
+    "hatecheck": public.hatecheck,
+    "metahate": metahate.full,
+    "metahate_sample": metahate.sample,
+    "paper_distil": partial(metahate.paper, "paper_distil"),
+    "paper_eval": partial(metahate.paper, "paper_eval"),
+}
+
+
+def read(
+    sources: str | Path | Iterable[str | Path], label_mapping: str = "strict", **columns: str
+) -> tuple[pd.DataFrame, dict]:
+    """One table from one or more sources, and what was read and dropped, by source.
+
+    ``columns`` (text_column, label_column, id_column, group_column) name the columns of files of
+    one's own, where they are not called text, label, id and group.  Ids and groups get the
+    source's name in front, so that sources never share one.  Counts are plain numbers: ``read``,
+    ``dropped`` by reason, ``undecodable`` (rows with repaired bytes), ``kept`` by label.
+
+    Raises ValueError (an unknown name, wrong columns, labels that are not 0 or 1, an empty file),
+    FileNotFoundError or PermissionError; each message says what to do.
+    """
+    if label_mapping not in LABEL_MAPPINGS:
+        raise ValueError(f"label_mapping {label_mapping!r}: one of {', '.join(LABEL_MAPPINGS)}")
+    specs = [str(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
+    if not specs:
+        raise ValueError("no source named: give at least one, for example 'corpus'")
+    found, counts = [], {}
+    for spec in specs:
+        name = spec if spec in READERS else Path(spec).stem
+        if name in counts:
+            raise ValueError(f"two sources are called {name!r}: name it once, or rename the file")
+        frame, counts[name] = READERS[spec]() if spec in READERS else _own(spec, columns)
+        try:
+            table = _table(frame, name, LABEL_MAPPINGS[label_mapping], counts[name])
+        except ValueError as error:
+            raise ValueError(f"{spec}: {error}") from None
+        found.append(table)
+    return (found[0] if len(found) == 1 else posts.make(pd.concat(found))), counts
+
+
+def _own(spec: str, columns: dict) -> tuple[pd.DataFrame, dict]:
+    path = Path(spec)
+    if path.suffix.lower() not in tables.SUFFIXES:
+        near = difflib.get_close_matches(spec, READERS, n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"no source is called {spec!r}{meant} Known: {', '.join(READERS)}, or the path of a "
+            f"file ending in {', '.join(tables.SUFFIXES)}"
+        )
+    return tables.own(path, **columns)
+
+
+def _table(frame: pd.DataFrame, name: str, mapping: dict, counts: dict) -> pd.DataFrame:
+    if "class" in frame:
+        offensive = ~frame["class"].isin(list(mapping))
+        if offensive.any():
+            counts["dropped"] = {**counts["dropped"], "offensive": int(offensive.sum())}
+        frame = frame[~offensive].assign(label=frame["class"].map(mapping))
+    if "source" not in frame:
+        ids = frame["id"] if "id" in frame else frame.index.to_series()
+        frame = frame.assign(source=name, id=name + "-" + ids.astype("str"))
+        if "group" in frame:
+            frame["group"] = name + "-" + frame["group"].astype("str")
+        if name in READERS:
+            frame["language"] = "en"
+    table = posts.make(frame)
+    by_label = table["label"].value_counts()
+    counts["kept"] = {str(label): int(by_label.get(label, 0)) for label in (0, 1)}
+    return table

@@ -1,0 +1,203 @@
+"""A model as a classifier: P(hate), predictions at a threshold, explanations that agree.
+
+P(hate) is the share of "True" against "False" at the label token.  The prediction is what the
+threshold makes of it, and the explanation is generated under that prediction, so the two never
+disagree.  What the model says when left to itself is reported beside it ("as generated").
+
+    with scoring.teacher(asked) as classifier:
+        p, answers = classifier.p_hate(posts), classifier.generate(posts)
+        rows = classifier.explain(posts, p, p >= threshold, answers)
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hsd_utils import engines, prompts, verdict
+from hsd_utils.engines import Answer, Engine, Request
+from hsd_utils.store import Store
+
+Converse = Callable[[str], list[dict[str, str]]]
+
+
+@dataclass
+class Classifier:
+    """An engine, the store of its answers, and how it is asked.
+
+    converse: text of a post -> messages.  label_first: whether the label comes before the
+    explanations in an answer; if not, P(hate) is read after the model's own explanation.
+    explain_with: another way to ask for explanations (the task_prefix objective has one).
+    constrained: hold answers to the JSON schema, where the engine can.
+    max_tokens: an answer's length at most.
+    """
+
+    engine: Engine
+    store: Store
+    converse: Converse
+    label_first: bool = True
+    explain_with: Converse | None = None
+    constrained: bool = False
+    max_tokens: int = 220
+
+    def p_hate(self, posts: pd.DataFrame) -> np.ndarray:
+        """P(hate) of each post, shape (n,); NaN where no label could be reached."""
+        prefills = self._up_to_label(posts)
+        requests = [
+            self.label_request(post.id, post.text, prefills[post.id])
+            for post in posts.itertuples()
+            if post.id in prefills
+        ]
+        answers = self.store.collect(self.engine, requests)
+        # LABELS is ("False", "True"): the second share is that of hate.
+        scored = {
+            key: answer.probabilities[1] for key, answer in answers.items() if answer.probabilities
+        }
+        return np.array([scored.get(key, np.nan) for key in posts["id"]])
+
+    def generate(
+        self, posts: pd.DataFrame, label: int | None = None, converse: Converse | None = None
+    ) -> dict[str, Answer]:
+        """The answer to each post, by post id: free-running, or held to a given label.
+
+        converse: another way to ask, for this call only.
+        """
+        asked = replace(self, converse=converse) if converse else self
+        return self.store.collect(
+            self.engine,
+            [asked.answer_request(post.id, post.text, label) for post in posts.itertuples()],
+        )
+
+    def explain(
+        self,
+        posts: pd.DataFrame,
+        p_hate: np.ndarray,
+        predicted: np.ndarray,
+        generated: dict[str, Answer],
+    ) -> list[dict[str, Any]]:
+        """One row a post: the prediction and an explanation of it, and the answer as generated.
+
+        A free-running answer that already gives the predicted label is used as it is; the
+        others are asked again with the label given.  A row has id, p_hate, predicted (0/1),
+        explanations (verdict.quotes), reason (why there is none, else None), generated (0/1 or
+        None), generated_reason, repaired, tokens and seconds of all its answers together.
+        """
+        parsed = {key: verdict.parse(answer.text) for key, answer in generated.items()}
+        wanted = dict(zip(posts["id"], map(int, predicted), strict=True))
+        texts = dict(zip(posts["id"], posts["text"], strict=True))
+        explainer = replace(self, converse=self.explain_with or self.converse)
+        again = [
+            explainer.answer_request(key, text, wanted[key])
+            for key, text in texts.items()
+            if self.explain_with or parsed[key].label != wanted[key]
+        ]
+        # With the explanation first there is no label to give: it stays as generated.
+        asked = self.store.collect(self.engine, again) if self.label_first else {}
+        rows = []
+        for key, p in zip(posts["id"], p_hate, strict=True):
+            free, final = parsed[key], asked.get(key, generated[key])
+            told = verdict.parse(final.text) if key in asked else free
+            answers = [generated[key], *([final] if key in asked else [])]
+            rows.append(
+                {
+                    "id": key,
+                    "p_hate": None if np.isnan(p) else float(p),
+                    "predicted": wanted[key],
+                    "explanations": verdict.quotes(told, texts[key]),
+                    "reason": told.reason,
+                    "generated": free.label,
+                    "generated_reason": free.reason,
+                    "repaired": free.repaired,
+                    "prompt_tokens": generated[key].prompt_tokens,
+                    "answer_tokens": sum(answer.answer_tokens for answer in answers),
+                    "seconds": sum(answer.seconds for answer in answers),
+                }
+            )
+        return rows
+
+    def label_request(self, key: str, text: str, prefill: str | None = None) -> Request:
+        """Ask how the label's words share the probability, after ``prefill``."""
+        begun = prompts.prefill() if prefill is None else prefill
+        return Request(key, self.converse(text), prefill=begun, choices=verdict.LABELS)
+
+    def answer_request(self, key: str, text: str, label: int | None = None) -> Request:
+        """Ask for a whole answer, or for an explanation of a given label."""
+        if self.constrained and self.engine.constrained:
+            schema = verdict.json_schema(label_first=self.label_first, label=label)
+            return Request(key, self.converse(text), schema=schema, max_tokens=self.max_tokens)
+        # With the explanation first, a label given cannot be a beginning.
+        begun = prompts.prefill(label) if label is not None and self.label_first else ""
+        return Request(key, self.converse(text), prefill=begun, max_tokens=self.max_tokens)
+
+    def explain_predicted(
+        self, posts: pd.DataFrame, p_hate: np.ndarray, predicted: np.ndarray
+    ) -> list[dict[str, Any]]:
+        """``explain`` without a free-running answer: one generation a post, for production."""
+        explainer = replace(self, converse=self.explain_with or self.converse)
+        generated = {}
+        for label in (0, 1):
+            chosen = posts[np.asarray(predicted, dtype=int) == label]
+            generated |= explainer.generate(chosen, label=label)
+        return replace(self, explain_with=None).explain(posts, p_hate, predicted, generated)
+
+    def rationalise(self, posts: pd.DataFrame) -> dict[str, Answer]:
+        """Answers given each post's gold label, by post id (the teacher's way of asking only)."""
+        answers = {}
+        for gold, part in posts.groupby("label"):
+            converse = partial(self.converse, gold=int(gold))
+            answers |= self.generate(part, label=int(gold), converse=converse)
+        return answers
+
+    def _up_to_label(self, posts: pd.DataFrame) -> dict[str, str]:
+        """The answer's beginning, up to where the label goes, by post id."""
+        if self.label_first:
+            return dict.fromkeys(posts["id"], prompts.prefill())
+        parsed = {key: verdict.parse(a.text) for key, a in self.generate(posts).items()}
+        return {
+            key: prompts.prefill(label_first=False, explanations=answer.explanations)
+            for key, answer in parsed.items()
+            if answer.explanations
+        }
+
+
+@contextmanager
+def teacher(asked: Mapping[str, Any]) -> Iterator[Classifier]:
+    """The teacher as notebook 02 describes it in its results, ready to be asked."""
+    engine = engines.load(asked["engine"], asked["model"], **asked["engine_settings"])
+    with Store.open(engine.identity) as store:
+        yield Classifier(
+            engine,
+            store,
+            converse=partial(prompts.teacher, **asked["prompt"]),
+            label_first=asked["prompt"]["label_first"],
+            constrained=asked["constrained"],
+            max_tokens=asked["max_tokens"],
+        )
+
+
+@contextmanager
+def student(
+    trained: Mapping[str, Any], asked: Mapping[str, Any], adapter: Path | None = None
+) -> Iterator[Classifier]:
+    """The student as notebook 03 describes it in its results; without adapter, its base.
+
+    asked: engine, engine_settings, constrained and max_tokens.
+    """
+    settings = dict(asked["engine_settings"]) | ({"adapter": adapter} if adapter else {})
+    engine = engines.load(asked["engine"], trained["base"], **settings)
+    halves = adapter is not None and trained["objective"] == "task_prefix"
+    with Store.open(engine.identity) as store:
+        yield Classifier(
+            engine,
+            store,
+            converse=partial(prompts.student, task="label" if halves else "both"),
+            label_first=trained["label_first"],
+            explain_with=partial(prompts.student, task="rationale") if halves else None,
+            constrained=asked["constrained"],
+            max_tokens=asked["max_tokens"],
+        )

@@ -1,0 +1,104 @@
+"""Is one model better than another on the same posts?  Paired tests and intervals.
+
+McNemar's test compares accuracies; for F1 and its kin there is the paired bootstrap; Holm's
+correction goes over a family of comparisons; Wilson's interval is for a plain share.  As in
+``metrics``, a missing answer counts as the wrong label.
+
+    python -c "from hsd_utils.statistics import wilson; print(wilson(91, 100))"
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.stats import binomtest
+from statsmodels.stats import contingency_tables
+from statsmodels.stats.multitest import multipletests
+
+from hsd_utils import metrics
+
+
+def paired(label, a, b, *, metric: str = "macro_f1", resamples: int = 2000, seed: int) -> dict:
+    """Paired bootstrap of ``metric(a) - metric(b)``, both on the same resampled posts.
+
+    a and b (n,) are predictions if metric is one of ``metrics.OF_LABELS`` (0/1 or missing) and
+    P(hate) if it is one of ``metrics.OF_SCORES``.  low and high are the 2.5th and 97.5th
+    percentile of the resampled differences d*.  The p-value is two-sided, from d* shifted to
+    the null hypothesis of no difference: the share of resamples with |d* - d| >= |d|
+    (Berg-Kirkpatrick et al. 2012, there one-sided: d* > 2d), with one added above and below so
+    that it is never 0 (Davison and Hinkley 1997, section 4.2).  Resamples of one class are
+    left out and counted in ``skipped``; what cannot be measured is null with a ``reason``.
+    Raises ValueError for an unknown metric, resamples below 1, lengths that differ.
+    """
+    if metric not in metrics.OF_LABELS + metrics.OF_SCORES:
+        known = ", ".join(metrics.OF_LABELS + metrics.OF_SCORES)
+        raise ValueError(f"metric {metric!r}: one of {known}")
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}: a bootstrap needs at least 1, better 1000")
+    scored = metric in metrics.OF_SCORES
+    measure = metrics.on_scores if scored else metrics.on_labels
+    checked = metrics.scores if scored else metrics.answers
+    label, a, b = metrics.gold(label), checked(label, a), checked(label, b)
+    reason = None
+    if a is None or b is None:
+        reason = "no scores: P(hate) was not measured"
+    elif metric in metrics.NEED_BOTH_CLASSES and len(set(label)) == 1:
+        reason = f"only one class: every post has label {label[0]}"
+    if reason:
+        return dict.fromkeys(("difference", "low", "high", "p_value")) | {"reason": reason}
+
+    def difference(weights):
+        return measure(label, a, weights)[metric] - measure(label, b, weights)[metric]
+
+    seen = difference(np.ones((1, len(label))))[0]
+    drawn = np.concatenate([difference(rows) for rows in metrics.draws(label, resamples, seed)])
+    if not len(drawn):  # two posts, one a class, and unlucky draws
+        raise ValueError(f"none of {resamples} resamples held both classes: too few posts")
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    # Rounding errors of equal differences must not decide whether they count as extreme.
+    extreme = np.abs(drawn - seen) >= abs(seen) - 1e-12
+    return {
+        "difference": float(seen),
+        "low": float(low),
+        "high": float(high),
+        "p_value": float((1 + extreme.sum()) / (1 + len(drawn))),
+        "resamples": len(drawn),
+        "skipped": resamples - len(drawn),
+    }
+
+
+def mcnemar(label, a, b) -> dict:
+    """McNemar's test (1947) that predictions a and b are equally often right.
+
+    only_a and only_b count the posts that one alone got right.  Below 25 of these discordant
+    posts the exact binomial test is used, from 25 the chi-square with continuity correction.
+    """
+    label = metrics.gold(label)
+    right_a, right_b = (metrics.answers(label, said) == label for said in (a, b))
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    table = [[int((right_a & right_b).sum()), only_a], [only_b, int((~right_a & ~right_b).sum())]]
+    exact = only_a + only_b < 25
+    test = contingency_tables.mcnemar(table, exact=exact, correction=True)
+    return {"only_a": only_a, "only_b": only_b, "p_value": float(test.pvalue), "exact": exact}
+
+
+def wilson(successes: int, n: int) -> dict:
+    """A share and its 95% interval (Wilson 1927): ``{"value", "low", "high"}``.
+
+    With n = 0 they are null with a ``reason``.  Raises ValueError unless 0 <= successes <= n.
+    """
+    if n == 0 and successes == 0:
+        return dict.fromkeys(("value", "low", "high")) | {"reason": "nothing was counted"}
+    low, high = binomtest(int(successes), int(n)).proportion_ci(method="wilson")
+    return {"value": successes / n, "low": float(low), "high": float(high)}
+
+
+def holm(p_values):
+    """P-values adjusted for their number (Holm 1979), in the order or under the names given.
+
+    p_values: a list, or a dict from names; None stays None and is not of the family.
+    """
+    if isinstance(p_values, Mapping):
+        return dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    family = [p for p in p_values if p is not None]
+    adjusted = iter(multipletests(family, method="holm")[1].tolist() if family else [])
+    return [None if p is None else next(adjusted) for p in p_values]

@@ -1,0 +1,169 @@
+"""Answers already paid for: append-only, resumable, shared by all runs.
+
+One JSON Lines file for each engine, model and precision lies under ``HSD_CACHE/answers``.  A
+line's key is a hash of everything that shapes the answer (messages, prefill, choices, schema,
+length), so a killed run continues where it stopped and another run that needs the same
+answer reads it.  Lines are only ever appended; a line cut short by a crash is set aside.
+
+    with Store.open(engine.identity) as store:
+        answers = store.collect(engine, requests)
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from hsd_utils import paths
+from hsd_utils.engines import Answer, Engine, Request
+
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """The answers of one engine identity.  Only one process may have it open.
+
+    An index of keys to file offsets is kept in memory (some 150 bytes an answer); answers
+    themselves stay on disk.  Raises RuntimeError when another process holds the file.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(path.with_suffix(".lock"))
+        self.owner = path.with_suffix(".pid")
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            holder = self.owner.read_text() if self.owner.exists() else "unknown"
+            raise RuntimeError(
+                f"{path.name} is in use by process {holder}: wait for it or stop it, then rerun"
+            ) from None
+        self.owner.write_text(str(os.getpid()))
+        self.offsets: dict[str, int] = {}
+        # Appending goes past Python's buffers: what was written is written, whatever kills us.
+        self.output = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+        self.input = open(path, "rb")
+        self._index()
+
+    @classmethod
+    def open(cls, identity: dict[str, Any]) -> "Store":
+        """The store of an engine's ``identity``, created with a header line that spells it out."""
+        digest = _digest(json.dumps(identity, sort_keys=True))
+        name = str(identity["model"]).split("/")[-1]
+        store = cls(paths.cache() / "answers" / f"{name}-{identity['engine']}-{digest[:8]}.jsonl")
+        if store.path.stat().st_size == 0:
+            store._append({"identity": identity})
+        return store
+
+    def _index(self) -> None:
+        damaged, offset, line = 0, 0, b"\n"
+        for line in self.input:
+            try:
+                record = json.loads(line) if line.endswith(b"\n") else {}
+            except ValueError:
+                record = {}
+            if isinstance(record, dict) and "key" in record:
+                self.offsets[record["key"]] = offset
+            elif not (isinstance(record, dict) and "identity" in record):
+                damaged += 1
+            offset += len(line)
+        if damaged:
+            log.warning("%s: %d damaged line(s) skipped; asked for again", self.path.name, damaged)
+        if not line.endswith(b"\n"):  # a crash in mid-line: end it, so that the next is whole
+            os.write(self.output, b"\n")
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if not self.input.closed:
+            os.fsync(self.output)
+            os.close(self.output)
+            self.input.close()
+            self.owner.unlink(missing_ok=True)
+            self.lock.release()
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def get(self, request: Request) -> Answer | None:
+        """The stored answer to ``request``, or None."""
+        offset = self.offsets.get(_digest(request.shape()))
+        if offset is None:
+            return None
+        self.input.seek(offset)
+        stored = json.loads(self.input.readline())
+        return replace(Answer(**stored), key=request.key)
+
+    def put(self, request: Request, answer: Answer) -> None:
+        key = _digest(request.shape())
+        self.offsets[key] = self._append(asdict(replace(answer, key=key)))
+
+    def _append(self, record: dict) -> int:
+        offset = os.fstat(self.output).st_size
+        line = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        try:
+            written = 0
+            while written < len(line):  # a full disk can take a part
+                written += os.write(self.output, line[written:])
+        except OSError as error:
+            os.ftruncate(self.output, offset)
+            raise OSError(
+                error.errno,
+                f"could not store an answer ({error.strerror}): free some space and rerun; "
+                "answers stored so far are kept",
+                str(self.path),
+            ) from error
+        return offset
+
+    def answers(self, engine: Engine, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Answers to all requests, stored ones first; new ones are stored as they arrive.
+
+        Two requests that ask the same thing are asked once.
+        """
+        missing: dict[str, Request] = {}
+        twins: dict[str, list[Request]] = {}
+        for request in requests:
+            known = self.get(request)
+            shape = _digest(request.shape())
+            if known is not None:
+                yield known
+            elif shape in missing:
+                twins.setdefault(missing[shape].key, []).append(request)
+            else:
+                missing[shape] = request
+        asked = {request.key: request for request in missing.values()}
+        for answer in engine(asked.values()):
+            self.put(asked[answer.key], answer)
+            yield answer
+            for twin in twins.get(answer.key, []):
+                yield replace(answer, key=twin.key, seconds=0.0)
+
+    def collect(self, engine: Engine, requests: Iterable[Request]) -> dict[str, Answer]:
+        """The same as a dict from request key to answer, with a progress bar.
+
+        Raises ValueError when two requests share a key.
+        """
+        from tqdm.auto import tqdm
+
+        requests = list(requests)
+        if len({request.key for request in requests}) < len(requests):
+            raise ValueError("two requests share a key: give each its own")
+        bar = tqdm(
+            self.answers(engine, requests), total=len(requests), mininterval=5, desc=self.path.stem
+        )
+        return {answer.key: answer for answer in bar}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,151 @@
+"""Latency, throughput and memory of a model, each measured in a process of its own.
+
+A fresh process gives a peak memory that belongs to one model alone.  Every measurement starts
+warm and sends posts that no earlier measurement sent, since a prefix cache would answer those
+from memory.
+
+    timing.measure({"engine": "openvino", "model": "SmolLM2-135M-Instruct", ...}, posts)
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MODES = ("label only", "with explanation")
+P95_BATCHES = 20  # below this many batches a 95th percentile is the maximum in disguise
+
+
+def measure(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
+    """Time one model on posts; returns rows, load_seconds, peak_bytes and disk_bytes.
+
+    spec: engine, model, engine_settings, adapter (a student's folder) if any, prompt (the
+    teacher's settings; empty for the student's), constrained, and posts: batch size -> number
+    of posts.  A row has mode, batch, posts, batches, p50 and p95 (seconds a post; p95 is None
+    below 20 batches), posts_per_second, prompt_tokens and answer_tokens (means a post).
+    Raises ValueError for too few posts, RuntimeError with the process's own words if it fails.
+    """
+    needed = len(MODES) * (1 + sum(spec["posts"].values()))
+    if len(texts) < needed:
+        raise ValueError(
+            f"{len(texts)} posts, {needed} needed to time {spec['model']}: lower posts"
+        )
+    command = [sys.executable, "-m", "hsd_utils.timing"]
+    request = json.dumps({"spec": spec, "texts": texts})
+    done = subprocess.run(command, input=request, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"timing {spec['model']} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def batches(ask: Callable[[list[str]], list], texts: list[str], batch: int) -> dict[str, Any]:
+    """Time ``ask`` on ``texts`` in batches; see ``measure`` for the fields."""
+    seconds, answers = [], []
+    for start in range(0, len(texts), batch):
+        chunk = texts[start : start + batch]
+        clock = time.perf_counter()
+        answers += ask(chunk)
+        seconds.append((time.perf_counter() - clock) / len(chunk))
+    enough = len(seconds) >= P95_BATCHES
+    return {
+        "batch": batch,
+        "posts": len(texts),
+        "batches": len(seconds),
+        "p50": float(np.median(seconds)),
+        "p95": float(np.percentile(seconds, 95)) if enough else None,
+        "posts_per_second": len(texts) / sum(s * batch for s in seconds),
+        "prompt_tokens": float(np.mean([answer.prompt_tokens for answer in answers])),
+        "answer_tokens": float(np.mean([answer.answer_tokens for answer in answers])),
+    }
+
+
+def costs(
+    seconds_per_post: dict[str, float], price_per_hour: float, fixed_seconds: float
+) -> dict[str, Any]:
+    """Price of each model per 1,000 posts, and where distillation has paid for itself.
+
+    seconds_per_post has "teacher" and "student" among its keys; fixed_seconds is the time of
+    labelling and training before the student's first post.  break_even_posts is the volume V
+    with V * teacher = fixed + V * student; None when the student is not cheaper.
+    """
+    per_post = {m: s * price_per_hour / 3600 for m, s in seconds_per_post.items()}
+    saved = per_post["teacher"] - per_post["student"]
+    fixed = fixed_seconds * price_per_hour / 3600
+    return {
+        "price_per_hour": price_per_hour,
+        "per_1000_posts": {model: 1000 * price for model, price in per_post.items()},
+        "fixed": fixed,
+        "break_even_posts": fixed / saved if saved > 0 else None,
+    }
+
+
+def savings(seconds_per_post: dict[str, float], peak: dict[str, int]) -> dict[str, dict]:
+    """Shares of time, memory and cost that the student saves, beside the paper's.
+
+    Cost on one machine goes with time; the paper's compares the hourly prices of two machines
+    that differ in memory.
+    """
+    time_saved = 1 - seconds_per_post["student"] / seconds_per_post["teacher"]
+    memory_saved = 1 - peak["student"] / peak["teacher"]
+    return {
+        "time": {"here": time_saved, "paper": 0.54},
+        "memory": {"here": memory_saved, "paper": 0.86},
+        "cost per post": {"here": time_saved, "paper": 0.86},
+    }
+
+
+def _peak_bytes() -> int:
+    """Largest memory so far: the GPU's where the model lies there, else this process's."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _main(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
+    from hsd_utils import engines, prompts
+    from hsd_utils.scoring import Classifier
+
+    settings = spec["engine_settings"] | ({"adapter": a} if (a := spec.get("adapter")) else {})
+    clock = time.perf_counter()
+    engine = engines.load(spec["engine"], spec["model"], **settings)
+    load_seconds = time.perf_counter() - clock
+    talk = prompts.teacher if spec["prompt"] else prompts.student
+    converse = partial(talk, **spec["prompt"])
+    classifier = Classifier(engine, None, converse, constrained=spec["constrained"])
+    requests = {MODES[0]: classifier.label_request, MODES[1]: classifier.answer_request}
+    rows, fresh, sent = [], iter(texts), 0
+
+    def ask(request):
+        def send(chunk: list[str]) -> list:
+            nonlocal sent
+            sent += len(chunk)
+            keys = range(sent - len(chunk), sent)
+            return list(engine([request(str(k), t) for k, t in zip(keys, chunk, strict=True)]))
+
+        return send
+
+    for mode in MODES:
+        ask(requests[mode])([next(fresh)])  # warm: kernels compiled, the shared prefix cached
+        for batch, count in spec["posts"].items():
+            engine.batch = max(int(batch), 1)
+            chunk = [next(fresh) for _ in range(count)]
+            rows.append({"mode": mode, **batches(ask(requests[mode]), chunk, int(batch))})
+    return {
+        "rows": rows,
+        "load_seconds": load_seconds,
+        "peak_bytes": _peak_bytes(),
+        "disk_bytes": sum(Path(f).stat().st_size for f in engine.files),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(_main(**json.load(sys.stdin))))
