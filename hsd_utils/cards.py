@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from hsd_utils import models
-from hsd_utils.provenance import environment
+from hsd_utils.machine import environment
 
 PAPER = "https://arxiv.org/abs/2412.13698"
 

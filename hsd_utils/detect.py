@@ -55,6 +55,11 @@ class Detector:
         if engine is not None and engine != asked["engine"]:
             asked |= {"engine": engine, "engine_settings": {}}
         adapter = run.folder / "students" / trained["student"]["folder"]
+        if not (adapter / "adapter_model.safetensors").exists():
+            raise FileNotFoundError(
+                f"run {name!r} has no student's weights, only what was measured: train it here, "
+                f"for example by python -m hsd_utils.pipeline demo --run {name}-again"
+            )
         threshold = evaluated["models"]["student"]["threshold"]
         return cls(trained["student"], threshold, adapter, asked)
 
@@ -95,7 +100,7 @@ class Detector:
         if row is None or row["p_hate"] is None:
             note = "no text" if row is None else "does not fit the engine"
             return {"label": None, "p_hate": None, "explanations": [], "note": note}
-        notes = ["judged by its beginning"] if prompts.is_cut(text) else []
+        notes = ["judged by its beginning"] if prompts.is_cut(sampling.clean_text(text)) else []
         notes += [f"explanation: {row['reason']}"] if row["reason"] else []
         return {
             "label": row["predicted"],
@@ -164,7 +169,7 @@ def _write(detector: Detector, frame: pd.DataFrame, options: argparse.Namespace)
 
 def _cell(value: Any) -> Any:
     """A spreadsheet takes text that begins with one of these for a formula."""
-    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+    return "'" + value if isinstance(value, str) and value.lstrip()[:1] in set("=+-@") else value
 
 
 if __name__ == "__main__":

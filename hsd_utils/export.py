@@ -103,13 +103,16 @@ def _deltas(adapter: Path) -> dict[str, np.ndarray]:
     config = json.loads((adapter / "adapter_config.json").read_text())
     tensors = load_file(adapter / "adapter_model.safetensors")
     deltas = {}
-    for name, a in tensors.items():
-        if found := _LORA.search(name):
-            b = tensors[name.replace("lora_A", "lora_B")]
+    for name in list(tensors):
+        found = _LORA.search(name)
+        if found and found[2] in _NAMES:
+            a, b = tensors.pop(name), tensors.pop(name.replace("lora_A", "lora_B"))
             scale = config["lora_alpha"] / config["r"]
-            layer, projection = found.groups()
-            key = f"blk.{layer}.{_NAMES[projection]}.weight"
+            key = f"blk.{found[1]}.{_NAMES[found[2]]}.weight"
             deltas[key] = (b.float() @ a.float()).mul(scale).numpy()
     if not deltas:
         raise ValueError(f"{adapter} holds no LoRA weights: train the student again (notebook 03)")
+    if tensors or config.get("use_rslora"):
+        what = next(iter(tensors), "rank-stabilised LoRA")
+        raise ValueError(f"{what} cannot be merged into a GGUF: use the transformers engine")
     return deltas

@@ -19,6 +19,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 NOTEBOOKS = REPOSITORY / "notebooks"
 PROFILES = NOTEBOOKS / "profiles"
 SPLITS = ("distil", "dev", "cal", "eval")
+ROOTS = ("HSD_OUTPUTS", "HSD_CACHE", "HSD_DATA_DIR")
 
 
 def cache() -> Path:

@@ -10,14 +10,17 @@ where the last stopped.
 
 import argparse
 import difflib
+import os
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import papermill
 import yaml
 from filelock import FileLock, Timeout
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from hsd_utils import paths, preflight, provenance
@@ -44,13 +47,19 @@ def plan(profile: str, run: str, overrides: Iterable[str] = ()) -> dict[str, dic
         stage, dot, name = target.partition(".")
         if not (equals and dot):
             raise Refused(f"-p {override}: write it as 03.epochs=2")
-        changes.setdefault(resolve(stage), {})[name] = yaml.safe_load(value)
+        try:
+            changes.setdefault(resolve(stage), {})[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise Refused(f"-p {override}: the value is not YAML") from None
     planned = {}
     for stage in STAGES:
         known = provenance.defaults(stage)
         for name, value in changes.get(stage, {}).items():
             if name not in known:
                 raise Refused(f"{stage} has no parameter {name!r}{_nearest(name, known)}")
+            if isinstance(known[name], float) and isinstance(value, str):
+                with suppress(ValueError):  # YAML takes 1e-4 for text
+                    changes[stage][name] = value = float(value)
             if not _fits(value, known[name]):
                 raise Refused(
                     f"{stage}.{name} is {value!r}; it must be like its default {known[name]!r}"
@@ -61,7 +70,9 @@ def plan(profile: str, run: str, overrides: Iterable[str] = ()) -> dict[str, dic
 
 def read_profile(name: str) -> dict[str, Any]:
     """The sections of a profile: notebook -> overrides, without ``about`` and ``requires``."""
-    return {resolve(k): v for k, v in _profile(name).items() if k not in NOT_STAGES}
+    sections = {k: v for k, v in _profile(name).items() if k not in NOT_STAGES}
+    # YAML takes a bare 02 for a number.
+    return {resolve(f"{k:02}" if isinstance(k, int) else k): v for k, v in sections.items()}
 
 
 def _profile(name: str) -> dict[str, Any]:
@@ -85,7 +96,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _fits(value: Any, default: Any) -> bool:
-    if default is None or value is None:
+    if default is None:
         return True
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(default, bool) and isinstance(value, bool)
@@ -117,9 +128,14 @@ def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict])
             )
         except PapermillExecutionError as error:
             raise Refused(
-                f"{stage} failed in cell {error.cell_index} ({error.ename}: {error.evalue})\n"
+                f"{stage} failed at In [{error.exec_count}] ({error.ename}: {error.evalue})\n"
                 f"  the partial notebook with the whole trace: {out}\n"
                 "  mend it and run the same command again: finished work is not repeated"
+            ) from error
+        except DeadKernelError as error:
+            raise Refused(
+                f"{stage}: its kernel was killed, most likely for want of memory: free some, or "
+                "choose smaller models or batches, and run the same command again"
             ) from error
         say(f"{stage}: done in {time.perf_counter() - clock:.0f} s")
     say(f"{profile}: finished in {time.perf_counter() - started:.0f} s")
@@ -142,6 +158,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--list", action="store_true", help="show the stages and stop")
     options = parser.parse_args(arguments)
+    # The notebooks run in their own folder: a relative path must mean the same there.
+    for name in paths.ROOTS:
+        if os.environ.get(name):
+            os.environ[name] = os.path.abspath(os.environ[name])
     try:
         run = Run(options.run or options.profile)
         planned = plan(options.profile, run.name, options.overrides)

@@ -26,8 +26,8 @@ def write(rows: pd.DataFrame, path: Path) -> None:
 
 
 def load(path: Path) -> pd.DataFrame:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return pd.DataFrame([json.loads(line) for line in lines])
+    with path.open(encoding="utf-8") as lines:  # not splitlines: a quote may hold U+2028
+        return pd.DataFrame([json.loads(line) for line in lines])
 
 
 def quotes_found(rows: pd.DataFrame) -> float | None:

@@ -6,7 +6,6 @@ must be reachable, some gated) and data (files under HSD_DATA_DIR).
     python -m hsd_utils.pipeline paper
 """
 
-import os
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import psutil
 
 from hsd_utils import paths
+from hsd_utils.readers import files
 
 
 def lacking(requires: Mapping[str, Any]) -> list[str]:
@@ -64,7 +64,7 @@ def _hub(repositories: list[str]) -> list[str]:
     missing = []
     if not get_token():
         missing.append("Hugging Face token: none; run `hf auth login` or set HF_TOKEN")
-    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+    if files.offline():
         return [*missing, "Hugging Face Hub: HF_HUB_OFFLINE is set; unset it"]
     for name in repositories:
         kind, _, repository = name.rpartition(":")
@@ -80,10 +80,10 @@ def _hub(repositories: list[str]) -> list[str]:
     return missing
 
 
-def _data(files: list[str]) -> list[str]:
+def _data(names: list[str]) -> list[str]:
     folder = paths.data_dir()
-    if files and folder is None:
-        return [f"data: set HSD_DATA_DIR to the folder that holds {', '.join(files)}"]
+    if names and folder is None:
+        return [f"data: set HSD_DATA_DIR to the folder that holds {', '.join(names)}"]
     return [
-        f"data: {name} is not in HSD_DATA_DIR" for name in files if not (folder / name).exists()
+        f"data: {name} is not in HSD_DATA_DIR" for name in names if not (folder / name).exists()
     ]

@@ -12,29 +12,22 @@ files, here and nowhere else.
 
 import ast
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import papermill
-import psutil
 
-from hsd_utils import paths
+from hsd_utils import paths, tables
+from hsd_utils.machine import environment
 from hsd_utils.paths import Run
 
 STAGES = tuple(sorted(p.stem for p in paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")))
-PACKAGES = (
-    "torch transformers trl peft unsloth bitsandbytes datasets openvino-genai papermill "
-    "numpy pandas scikit-learn"
-).split()
 
 
 class Stage:
@@ -70,7 +63,7 @@ class Stage:
             "seconds": round(time.perf_counter() - self.started, 1),
             **environment(),
             "parameters": self.parameters,
-            "notebook": file_hash(_notebook(self.name)),
+            "notebook": _text_hash(_code(self.name)),
             "modules": modules(self.name),
             "inputs": self._hashes(inputs),
             "outputs": self._hashes([*outputs, self.run.results(self.name)]),
@@ -90,14 +83,13 @@ def stale(run: Run, stage: str, parameters: Mapping[str, Any]) -> str | None:
     try:
         manifest = json.loads(path.read_text())
         recorded = {key: manifest[key] for key in ("parameters", "notebook", "modules")}
-        files = manifest["inputs"] | manifest["outputs"]
+        known, files = recorded["parameters"], manifest["inputs"] | manifest["outputs"]
+        changed = [k for k, v in parameters.items() if k not in known or known[k] != v]
     except (ValueError, KeyError, TypeError):
         return "its manifest is damaged"
-    changed = [k for k, v in parameters.items() if recorded["parameters"].get(k, v) != v]
-    changed += [k for k in parameters if k not in recorded["parameters"]]
     if changed:
         return f"parameter {', '.join(changed)} changed"
-    if recorded["notebook"] != file_hash(_notebook(stage)):
+    if recorded["notebook"] != _text_hash(_code(stage)):
         return "the notebook changed"
     if recorded["modules"] != modules(stage):
         return "the code it imports changed"
@@ -115,9 +107,11 @@ def assemble(run: Run) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
     stages = {}
     for stage in STAGES:
-        if run.stage_manifest(stage).exists() and run.results(stage).exists():
+        # Left out: a stage that has not run, is under way, or whose files are damaged.
+        with suppress(OSError, ValueError):
+            manifest = json.loads(run.stage_manifest(stage).read_text())
             merge(metrics, json.loads(run.results(stage).read_text()))
-            stages[stage] = json.loads(run.stage_manifest(stage).read_text())
+            stages[stage] = manifest
     write_json(run.metrics, metrics)
     latest = max(stages.values(), key=lambda s: s["finished"], default={})
     summary = {key: latest.get(key) for key in ("commit", "packages", "hardware")}
@@ -142,10 +136,13 @@ def merge(into: dict, other: Mapping) -> dict:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically: a reader sees the old file or the new one, never a half."""
+    """Write strict JSON atomically: a reader sees the old file or the new one, never a half.
+
+    What is not a finite number becomes null, as in ``tables.to_json``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.write_text(tables.to_json(value), encoding="utf-8")
     os.replace(part, path)
 
 
@@ -157,43 +154,18 @@ def defaults(stage: str) -> dict[str, Any]:
     return {name: ast.literal_eval(about["default"]) for name, about in found.items()}
 
 
-@lru_cache
-def environment() -> dict[str, Any]:
-    """Commit (with "+" for uncommitted changes), package versions and hardware."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    hardware = {
-        "processor": _processor(),
-        "cores": psutil.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "gpu": _output_of("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"),
-        "python": platform.python_version(),
-        "system": platform.system(),
-    }
-    commit = _output_of("git", "rev-parse", "--short=12", "HEAD")
-    if commit and _output_of("git", "status", "--porcelain", "--untracked-files=no"):
-        commit += "+"
-    return {"commit": commit, "packages": versions, "hardware": hardware}
-
-
 def modules(stage: str) -> dict[str, str]:
     """Hash of every module of hsd_utils that a notebook imports, directly or through others.
 
     A package counts with all its files, since it may load them by name.
     """
-    notebook = json.loads(_notebook(stage).read_text(encoding="utf-8"))
-    code = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
-    waiting = _imported("\n".join(line for line in "\n".join(code).split("\n") if line[:1] != "%"))
+    waiting = _imported("\n".join(line for line in _code(stage).split("\n") if line[:1] != "%"))
     seen: dict[str, str] = {}
     package = paths.REPOSITORY / "hsd_utils"
     while waiting:
         name = waiting.pop()
         folder, file = package / name, package / f"{name}.py"
-        files = sorted(f for f in folder.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
+        files = sorted(f for f in folder.rglob("*") if f.is_file() and not _left(f, folder))
         files = files if folder.is_dir() else [file]
         if name in seen or not files[0].exists():
             continue
@@ -201,6 +173,11 @@ def modules(stage: str) -> dict[str, str]:
         for source in (f for f in files if f.suffix == ".py"):
             waiting |= _imported(source.read_text(encoding="utf-8"))
     return dict(sorted(seen.items()))
+
+
+def _left(file: Path, folder: Path) -> bool:
+    """Whether Python or JupyterLab left the file beside ours."""
+    return any(part[0] == "." or part == "__pycache__" for part in file.relative_to(folder).parts)
 
 
 def _imported(source: str) -> set[str]:
@@ -215,6 +192,16 @@ def _imported(source: str) -> set[str]:
     return names
 
 
+def _code(stage: str) -> str:
+    """A notebook's code, without its prose and what Run All leaves in it."""
+    cells = json.loads(_notebook(stage).read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+
+
+def _text_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def file_hash(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -227,21 +214,3 @@ def _notebook(stage: str) -> Path:
 def _relative(path: Path, run: Run) -> str:
     """Relative to the run where possible, so that a run can be moved and checked elsewhere."""
     return os.path.relpath(path.resolve(), run.folder.resolve())
-
-
-def _output_of(*command: str) -> str | None:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, cwd=paths.REPOSITORY, timeout=20
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")

@@ -1,6 +1,7 @@
 """The teacher's rationales: read, compared with gold, resolved and counted.
 
-One row a post: id, gold (0/1), label (0/1 or NA, the teacher's), p_hate, explanations (with the
+One row a post: id, gold (0/1), said (0/1 or NA, what the teacher said by itself), label (what its
+explanations explain: the same unless it was asked again), p_hate, explanations (with the
 offsets of their quotes), reason (why the answer could not be used), repaired, rationalised (asked
 again with the gold label given), tokens and seconds.
 
@@ -36,6 +37,7 @@ def _row(post, answer: Answer) -> dict[str, Any]:
     return {
         "id": post.id,
         "gold": int(post.label),
+        "said": parsed.label,
         "label": parsed.label,
         "explanations": verdict.quotes(parsed, post.text),
         "reason": parsed.reason or ("cut off" if answer.finish == "length" else None),
@@ -49,7 +51,7 @@ def _row(post, answer: Answer) -> dict[str, Any]:
 
 def _frame(rows: list[dict]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
-    return frame.astype({"label": "Int64", "p_hate": float, "reason": object})
+    return frame.astype({"said": "Int64", "label": "Int64", "p_hate": float, "reason": object})
 
 
 def differing(rows: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +71,8 @@ def rationalised(
         again = _row(post, answers[post.id])
         if again["label"] == post.label:
             paid = table.at[post.id, "seconds"] + again["seconds"]
-            again |= {"rationalised": True, "seconds": paid}
+            said = table.at[post.id, "said"]
+            again |= {"rationalised": True, "seconds": paid, "said": said}
             for name, value in again.items():
                 table.at[post.id, name] = value
     return table.reset_index(drop=True)
@@ -99,7 +102,7 @@ def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:
     stand in their post.  Tokens are means an answer; seconds add up to the time paid.
     """
     by = rows.merge(sample[["id", "source"]], on="id")
-    by["agrees"] = (by["label"].fillna(-1) == by["gold"]) & ~by["rationalised"]
+    by["agrees"] = by["said"].fillna(-1) == by["gold"]
     quotes = [quote for row in rows["explanations"] for quote in row]
     agreement = [
         {"source": source, "label": int(label), "posts": len(part)}
@@ -109,11 +112,11 @@ def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:
     reasons = rows["reason"].value_counts()
     return {
         "answers": len(rows),
-        "parse_rate": float(rows["label"].notna().mean()),
+        "parse_rate": float(rows["said"].notna().mean()),
         "repaired": int(rows["repaired"].sum()),
         "failures": {reason: int(count) for reason, count in reasons.items()},
         "agrees_with_gold": float(by["agrees"].mean()),
-        "says_hate": float(rows["label"].mean()),
+        "says_hate": float(rows["said"].mean()),
         "quotes": len(quotes),
         "quotes_found": float(np.mean([q["how"] is not None for q in quotes])) if quotes else None,
         "whole_post_quotes": sum(q["whole"] for q in quotes),
@@ -138,7 +141,8 @@ def load(path: Path, sample: pd.DataFrame) -> pd.DataFrame:
 
     Raises ValueError when a rationale has no post in the sample.
     """
-    rows = _frame([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
+    with path.open(encoding="utf-8") as lines:  # not splitlines: a quote may hold U+2028
+        rows = _frame([json.loads(line) for line in lines])
     joined = rows.merge(sample[["id", "text", "source"]], on="id", how="left")
     if joined["text"].isna().any():
         raise ValueError(f"{path.name} has rationales without a post: run 01 and 02 again")

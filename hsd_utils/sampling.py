@@ -190,12 +190,10 @@ def overlap(samples: dict[str, pd.DataFrame], near_duplicate: float = 0.8) -> li
     problems = []
     for column in ("id", "group"):
         splits = posts.groupby(column)["split"].nunique()
-        shared = list(splits.index[splits > 1])
-        if shared:
+        if shared := list(splits.index[splits > 1]):
             problems.append(f"{len(shared)} values of {column} are in two splits: {shared[:3]}")
     pairs, split = near_duplicates.pairs(posts["text"], near_duplicate), posts["split"].to_numpy()
-    across = int((split[pairs[:, 0]] != split[pairs[:, 1]]).sum())
-    if across:
+    if across := int((split[pairs[:, 0]] != split[pairs[:, 1]]).sum()):
         problems.append(f"{across} pairs of near duplicates are in two splits")
     return problems
 

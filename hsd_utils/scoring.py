@@ -87,38 +87,16 @@ class Classifier:
         explanations (verdict.quotes), reason (why there is none, else None), generated (0/1 or
         None), generated_reason, repaired, tokens and seconds of all its answers together.
         """
-        parsed = {key: verdict.parse(answer.text) for key, answer in generated.items()}
-        wanted = dict(zip(posts["id"], map(int, predicted), strict=True))
-        texts = dict(zip(posts["id"], posts["text"], strict=True))
         explainer = replace(self, converse=self.explain_with or self.converse)
         again = [
-            explainer.answer_request(key, text, wanted[key])
-            for key, text in texts.items()
-            if self.explain_with or parsed[key].label != wanted[key]
+            explainer.answer_request(post.id, post.text, int(label))
+            for post, label in zip(posts.itertuples(), predicted, strict=True)
+            if self.explain_with or verdict.parse(generated[post.id].text).label != label
         ]
         # With the explanation first there is no label to give: it stays as generated.
-        asked = self.store.collect(self.engine, again) if self.label_first else {}
-        rows = []
-        for key, p in zip(posts["id"], p_hate, strict=True):
-            free, final = parsed[key], asked.get(key, generated[key])
-            told = verdict.parse(final.text) if key in asked else free
-            answers = [generated[key], *([final] if key in asked else [])]
-            rows.append(
-                {
-                    "id": key,
-                    "p_hate": None if np.isnan(p) else float(p),
-                    "predicted": wanted[key],
-                    "explanations": verdict.quotes(told, texts[key]),
-                    "reason": told.reason,
-                    "generated": free.label,
-                    "generated_reason": free.reason,
-                    "repaired": free.repaired,
-                    "prompt_tokens": generated[key].prompt_tokens,
-                    "answer_tokens": sum(answer.answer_tokens for answer in answers),
-                    "seconds": sum(answer.seconds for answer in answers),
-                }
-            )
-        return rows
+        given = self.label_first or self.explain_with
+        asked = self.store.collect(self.engine, again) if given else {}
+        return _rows(posts, p_hate, predicted, generated, asked)
 
     def label_request(self, key: str, text: str, prefill: str | None = None) -> Request:
         """Ask how the label's words share the probability, after ``prefill``."""
@@ -143,7 +121,7 @@ class Classifier:
         for label in (0, 1):
             chosen = posts[np.asarray(predicted, dtype=int) == label]
             generated |= explainer.generate(chosen, label=label)
-        return replace(self, explain_with=None).explain(posts, p_hate, predicted, generated)
+        return _rows(posts, p_hate, predicted, generated, {})
 
     def rationalise(self, posts: pd.DataFrame) -> dict[str, Answer]:
         """Answers given each post's gold label, by post id (the teacher's way of asking only)."""
@@ -161,8 +139,32 @@ class Classifier:
         return {
             key: prompts.prefill(label_first=False, explanations=answer.explanations)
             for key, answer in parsed.items()
-            if answer.explanations
+            if answer.explanations or answer.reason is None  # a labels-only student gives none
         }
+
+
+def _rows(posts, p_hate, predicted, generated, again) -> list[dict[str, Any]]:
+    """Rows of ``explain`` from the answers as generated and those asked for again, by post id."""
+    rows = []
+    for post, p, label in zip(posts.itertuples(), p_hate, predicted, strict=True):
+        answers = [found[post.id] for found in (generated, again) if post.id in found]
+        free, told = verdict.parse(answers[0].text), verdict.parse(answers[-1].text)
+        rows.append(
+            {
+                "id": post.id,
+                "p_hate": None if np.isnan(p) else float(p),
+                "predicted": int(label),
+                "explanations": verdict.quotes(told, post.text),
+                "reason": told.reason,
+                "generated": free.label,
+                "generated_reason": free.reason,
+                "repaired": free.repaired,
+                "prompt_tokens": answers[0].prompt_tokens,
+                "answer_tokens": sum(answer.answer_tokens for answer in answers),
+                "seconds": sum(answer.seconds for answer in answers),
+            }
+        )
+    return rows
 
 
 @contextmanager

@@ -144,7 +144,8 @@ class Store:
                 missing[shape] = request
         asked = {request.key: request for request in missing.values()}
         for answer in engine(asked.values()):
-            self.put(asked[answer.key], answer)
+            if answer.finish != "too long":  # it may fit an engine with more memory
+                self.put(asked[answer.key], answer)
             yield answer
             for twin in twins.get(answer.key, []):
                 yield replace(answer, key=twin.key, seconds=0.0)

@@ -51,7 +51,7 @@ def describe(metrics: Mapping[str, Any]) -> str:
     if "models" in metrics:
         parts.append(tables.markdown(_main(metrics["models"])))
     if "comparisons" in metrics:
-        parts.append(tables.markdown(_paired(metrics["comparisons"])))
+        parts.append(tables.markdown(paired(metrics["comparisons"])))
     if "efficiency" in metrics:
         parts.append(tables.markdown(_savings(metrics["efficiency"])))
     return "\n\n".join(part.strip() for part in parts)
@@ -68,16 +68,17 @@ def _main(models: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
-def _paired(comparisons: Mapping[str, Any]) -> pd.DataFrame:
+def paired(comparisons: list[Mapping[str, Any]]) -> pd.DataFrame:
+    """Comparisons of two models on the same posts, a row a pair."""
     return pd.DataFrame(
         [
             {
-                "pair": pair,
-                "macro-F1 difference": found["macro_f1"],
-                "p (bootstrap)": found["macro_f1"]["p_value"],
+                "pair": f"{found['a']} - {found['b']}",
+                "macro-F1 difference": {"value": found["difference"], **found},
+                "p (bootstrap)": found["p_value"],
                 "p (McNemar)": found["mcnemar"]["p_value"],
             }
-            for pair, found in comparisons.items()
+            for found in comparisons
         ]
     )
 

@@ -27,7 +27,7 @@ def measure(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     """Time one model on posts; returns rows, load_seconds, peak_bytes and disk_bytes.
 
     spec: engine, model, engine_settings, adapter (a student's folder) if any, prompt (the
-    teacher's settings; empty for the student's), constrained, and posts: batch size -> number
+    teacher's settings; empty for the student's), constrained, max_tokens, and posts: batch size -> number
     of posts.  A row has mode, batch, posts, batches, p50 and p95 (seconds a post; p95 is None
     below 20 batches), posts_per_second, prompt_tokens and answer_tokens (means a post).
     Raises ValueError for too few posts, RuntimeError with the process's own words if it fails.
@@ -47,12 +47,13 @@ def measure(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
 
 def batches(ask: Callable[[list[str]], list], texts: list[str], batch: int) -> dict[str, Any]:
     """Time ``ask`` on ``texts`` in batches; see ``measure`` for the fields."""
-    seconds, answers = [], []
+    seconds, answers, whole = [], [], time.perf_counter()
     for start in range(0, len(texts), batch):
         chunk = texts[start : start + batch]
         clock = time.perf_counter()
         answers += ask(chunk)
         seconds.append((time.perf_counter() - clock) / len(chunk))
+    whole = time.perf_counter() - whole
     enough = len(seconds) >= P95_BATCHES
     return {
         "batch": batch,
@@ -60,7 +61,7 @@ def batches(ask: Callable[[list[str]], list], texts: list[str], batch: int) -> d
         "batches": len(seconds),
         "p50": float(np.median(seconds)),
         "p95": float(np.percentile(seconds, 95)) if enough else None,
-        "posts_per_second": len(texts) / sum(s * batch for s in seconds),
+        "posts_per_second": len(texts) / whole,
         "prompt_tokens": float(np.mean([answer.prompt_tokens for answer in answers])),
         "answer_tokens": float(np.mean([answer.answer_tokens for answer in answers])),
     }
@@ -120,7 +121,12 @@ def _main(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     load_seconds = time.perf_counter() - clock
     talk = prompts.teacher if spec["prompt"] else prompts.student
     converse = partial(talk, **spec["prompt"])
-    classifier = Classifier(engine, None, converse, constrained=spec["constrained"])
+    asked = {
+        "constrained": spec["constrained"],
+        "max_tokens": spec["max_tokens"],
+        "label_first": spec["prompt"].get("label_first", True),
+    }
+    classifier = Classifier(engine, None, converse, **asked)
     requests = {MODES[0]: classifier.label_request, MODES[1]: classifier.answer_request}
     rows, fresh, sent = [], iter(texts), 0
 

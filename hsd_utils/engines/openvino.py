@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,17 @@ class OpenVINO:
         while self.pipeline.has_non_finished_requests():
             self.pipeline.step()
         handle.read_all()
-        running = [self._start(first)]
+        running = [self._start(r) for r in chain([first], islice(waiting, self.batch - 1))]
+        aside: list[Request] = []
         try:
             while running:
-                running += [self._start(r) for r in islice(waiting, self.batch - len(running))]
                 self.pipeline.step()
                 for job in [job for job in running if _done(job.handle)]:
                     job.outputs.append(_read(job.handle))
+                    if job.outputs[-1] is None and not job.alone:
+                        running.remove(job)
+                        aside.append(job.request)
+                        continue
                     # One choice after the other: the second finds its prompt in the cache.
                     if len(job.outputs) < len(job.request.choices) and job.outputs[-1]:
                         job.handle = self._choose(job)
@@ -65,6 +69,12 @@ class OpenVINO:
                     now = time.perf_counter()
                     yield self._answer(job, now - clock)
                     clock = now
+                # At the end of the turn: all that ran may have finished in one step.
+                running += [self._start(r) for r in islice(waiting, self.batch - len(running))]
+                if aside and not running:
+                    # One prompt too long for the cache has those beside it dropped as well, so
+                    # each that was dropped gets the cache for itself once.
+                    running = [self._start(aside.pop(), alone=True)]
         finally:  # interrupted: leave the pipeline empty for the next call
             for job in running:
                 job.handle.cancel()
@@ -94,9 +104,9 @@ class OpenVINO:
         self.submitted += 1
         return self.pipeline.add_request(self.submitted, prompt, config)
 
-    def _start(self, request: Request) -> "_Job":
+    def _start(self, request: Request, alone: bool = False) -> "_Job":
         prompt = self._prompt(request)
-        job = _Job(request, prompt)
+        job = _Job(request, prompt, alone)
         if request.choices:
             job.handle = self._choose(job)
         else:
@@ -132,6 +142,7 @@ class _Job:
 
     request: Request
     prompt: str
+    alone: bool  # nothing runs beside it
     handle: Any = None
     outputs: list[Any] = field(default_factory=list)
 

@@ -46,6 +46,8 @@ def definitions() -> dict[str, Definition]:
     """The definitions of hate speech, by the names of their files."""
     found = {}
     for file in sorted(files(__name__).joinpath("definitions").iterdir(), key=lambda f: f.name):
+        if not file.name.endswith(".txt"):
+            continue  # what JupyterLab leaves beside a file
         text, _, source = _read("definitions", file.name).rpartition("\nSource:")
         found[file.name.removesuffix(".txt")] = Definition(text.strip(), source.strip())
     return found

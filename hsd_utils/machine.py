@@ -1,0 +1,61 @@
+"""What a number was measured on: commit, versions of the packages that matter, hardware.
+
+python -c "from hsd_utils.machine import environment; print(environment())"
+"""
+
+import importlib.metadata
+import platform
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from hsd_utils import paths
+
+PACKAGES = (
+    "torch transformers trl peft unsloth bitsandbytes datasets openvino-genai papermill "
+    "numpy pandas scikit-learn"
+).split()
+
+
+@lru_cache
+def environment() -> dict[str, Any]:
+    """Commit (with "+" for uncommitted changes), package versions and hardware."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    hardware = {
+        "processor": _processor(),
+        "cores": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "gpu": _output_of("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"),
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
+    commit = _output_of("git", "rev-parse", "--short=12", "HEAD")
+    if commit and _output_of("git", "status", "--porcelain", "--untracked-files=no"):
+        commit += "+"
+    return {"commit": commit, "packages": versions, "hardware": hardware}
+
+
+def _output_of(*command: str) -> str | None:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=paths.REPOSITORY, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")

@@ -1,0 +1,209 @@
+"""What a student is taught, and how much each token counts: the four objectives.
+
+They differ only in what an example asks for and in how much each token of its answer counts,
+so there is one loss: cross-entropy weighted by token.
+
+- joint: the label and the rationale as one answer (Piot and Parapar 2024).
+- weighted: alpha * mean over label tokens + (1 - alpha) * mean over the other tokens.
+- task_prefix: two examples a post, one asked for the label, one for the rationale; alpha * mean
+  over the first + (1 - alpha) * mean over the second (Hsieh et al. 2023, "Distilling
+  Step-by-Step").
+- label_only: the single-task control.
+
+A soft label p spreads the label token's target over "True" (p) and "False" (1 - p).
+
+    examples(targets(rationales.load(path, sample), "teacher"), "weighted", alpha=0.5)
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+import torch
+
+from hsd_utils import prompts, verdict
+
+OBJECTIVES = ("joint", "weighted", "task_prefix", "label_only")
+LABEL_SOURCES = ("gold", "teacher", "teacher_soft")
+
+
+def targets(rationales: pd.DataFrame, label_source: str) -> list[dict[str, Any]]:
+    """What the student should answer to each rationale row (see ``examples``).
+
+    gold: the annotators' label; teacher: the teacher's; teacher_soft: the teacher's, its P(hate)
+    spread over the label token.  Raises ValueError where gold is wanted and a rationale explains
+    another label: dropping or rationalising those is notebook 02's choice.
+    """
+    if label_source not in LABEL_SOURCES:
+        raise ValueError(f"label_source {label_source!r}: one of {', '.join(LABEL_SOURCES)}")
+    if label_source == "gold" and (
+        others := int((rationales["label"] != rationales["gold"]).sum())
+    ):
+        raise ValueError(
+            f"{others} rationales explain a label that is not the gold one: run 02 again with "
+            "disagreement='drop' or 'rationalise'"
+        )
+    soft = label_source == "teacher_soft"
+    return [
+        {
+            "text": row.text,
+            "label": int(row.label),
+            "explanations": row.explanations,
+            "p_hate": row.p_hate if soft and row.p_hate == row.p_hate else None,
+        }
+        for row in rationales.itertuples()
+    ]
+
+
+def examples(
+    rows: Iterable[dict[str, Any]],
+    objective: str,
+    alpha: float = 0.5,
+    label_first: bool = True,
+) -> list[dict[str, Any]]:
+    """Training examples from rationale rows.
+
+    A row has text, label (0/1), explanations (list of {input, explanation}) and optionally
+    p_hate, a soft label in [0, 1].  An example has messages, answer, weight (its share of the
+    loss; None: each of its tokens has one share), label_weight (the label's part of that; None:
+    its tokens count alike) and p_hate.
+    Raises ValueError for an unknown objective or an alpha outside [0, 1].
+    """
+    if objective not in OBJECTIVES:
+        raise ValueError(f"unknown objective {objective!r}: one of {', '.join(OBJECTIVES)}")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}; it must lie in [0, 1]")
+    made = []
+    for row in rows:
+        full = verdict.write(row["label"], row["explanations"], label_first)
+        short = verdict.write(row["label"], [], label_first)
+        asked = {
+            "joint": [("both", full, None, None)],
+            "weighted": [("both", full, 1.0, alpha)],
+            # Twice, since the mean is over examples and two of them make a post.
+            "task_prefix": [
+                ("label", short, 2 * alpha, None),
+                ("rationale", full, 2 * (1 - alpha), 0.0),
+            ],
+            "label_only": [("both", short, None, None)],
+        }[objective]
+        made += [
+            {
+                "messages": prompts.student(row["text"], task),
+                "answer": answer,
+                "label": row["label"],
+                "label_first": label_first,
+                "weight": weight,
+                "label_weight": label_weight,
+                "p_hate": row.get("p_hate"),
+            }
+            for task, answer, weight, label_weight in asked
+        ]
+    return made
+
+
+def encode(example: dict[str, Any], tokenizer, loss_on: str = "answer", max_length: int = 1024):
+    """Tokens of one example and what each counts.
+
+    Returns input_ids, weights (one a token; 0 is not learned), total (what the loss is divided
+    by: the shares of the example), and at the label token the other label's id and its share
+    of the target (soft labels).  loss_on "everything" also learns the prompt, as the released
+    recipe did: its tokens count as those of the answer beside the label.  Raises ValueError
+    when the answer does not fit into max_length tokens.
+    """
+    prompt = tokenizer.apply_chat_template(
+        example["messages"], add_generation_prompt=True, tokenize=False
+    )
+    prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    answer = tokenizer(
+        example["answer"] + tokenizer.eos_token,
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+    )
+    if len(prompt_ids) + len(answer["input_ids"]) > max_length:
+        raise ValueError(
+            f"an example of {len(prompt_ids) + len(answer['input_ids'])} tokens does not fit "
+            f"max_length={max_length}: raise it or shorten max_chars"
+        )
+    word, other = verdict.LABELS[example["label"]], verdict.LABELS[1 - example["label"]]
+    key = '"hate_speech": "'
+    find = example["answer"].index if example["label_first"] else example["answer"].rindex
+    start = find(key) + len(key)
+    spot = next(i for i, (_, end) in enumerate(answer["offset_mapping"]) if end > start)
+    label_ids = [tokenizer(w, add_special_tokens=False)["input_ids"] for w in (word, other)]
+    label_tokens = range(spot, spot + len(label_ids[0]))
+
+    count = len(answer["input_ids"])
+    weight, label_weight = example["weight"], example["label_weight"]
+    # The very first token has nothing before it to be predicted from.
+    prompt_learned = len(prompt_ids) - 1 if loss_on == "everything" else 0
+    learned = count + prompt_learned
+    if weight is None:
+        each = 1.0
+    elif label_weight is None:
+        each = weight / learned
+    else:
+        each = weight * (1 - label_weight) / (learned - len(label_tokens))
+    weights = [each] * count
+    if label_weight is not None:
+        for i in label_tokens:
+            weights[i] = weight * label_weight / len(label_tokens)
+    shares = [0.0] * count
+    if example["p_hate"] is not None:
+        p = example["p_hate"]
+        shares[spot] = 1 - p if example["label"] else p
+    before = [0.0] * (len(prompt_ids) - prompt_learned) + [each] * prompt_learned
+    return {
+        "input_ids": prompt_ids + answer["input_ids"],
+        "weights": before + weights,
+        "other_share": [0.0] * len(prompt_ids) + shares,
+        "other_id": label_ids[1][0],
+        "total": float(learned) if weight is None else 1.0,
+    }
+
+
+def collate(rows: list[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
+    """Left-padded batch of encoded examples, as tensors.
+
+    input_ids, attention_mask, weights and other_share are (B, T); other_id and total (B).
+    """
+    length = max(len(row["input_ids"]) for row in rows)
+
+    def padded(name, fill, dtype):
+        lines = [[fill] * (length - len(row[name])) + row[name] for row in rows]
+        return torch.tensor(lines, dtype=dtype)
+
+    masks = [[0] * (length - len(r["input_ids"])) + [1] * len(r["input_ids"]) for r in rows]
+    return {
+        "input_ids": padded("input_ids", pad, torch.long),
+        "attention_mask": torch.tensor(masks),
+        "weights": padded("weights", 0.0, torch.float),
+        "other_share": padded("other_share", 0.0, torch.float),
+        "other_id": torch.tensor([row["other_id"] for row in rows]),
+        "total": torch.tensor([row["total"] for row in rows]),
+    }
+
+
+def logits_needed(batch) -> int:
+    """How many positions at a batch's end predict all tokens that count."""
+    counted = (batch["weights"] > 0).any(0)
+    return int(counted.shape[0] - counted.nonzero()[0] + 1)
+
+
+def weighted_loss(logits, batch) -> torch.Tensor:
+    """Cross-entropy with the (possibly soft) targets: summed by weight, divided by shares.
+
+    logits (B, K, V) are those of the last K positions, at least ``logits_needed`` unless that is
+    more than there are; each predicts the token after it.  batch as from ``collate``.
+    """
+    reached = slice(1 - logits.shape[1], None)
+    weights, targets = batch["weights"][:, reached], batch["input_ids"][:, reached]
+    learned = weights > 0
+    # Only what is learned is lifted to float32: a fraction of a batch, and the vocabulary is wide.
+    logits = logits[:, :-1][learned].float()
+    target = logits.gather(-1, targets[learned].unsqueeze(-1)).squeeze(-1)
+    other_id = batch["other_id"].unsqueeze(-1).expand_as(targets)[learned]
+    other = logits.gather(-1, other_id.unsqueeze(-1)).squeeze(-1)
+    share = batch["other_share"][:, reached][learned]
+    losses = logits.logsumexp(-1) - (1 - share) * target - share * other
+    return (losses * weights[learned]).sum() / batch["total"].sum()

@@ -1,0 +1,75 @@
+"""An engine for tests: answers by rule at once, and remembers what it was asked."""
+
+import re
+
+import pandas as pd
+
+from hsd_utils import verdict
+from hsd_utils.engines import Answer, Request
+
+P = {"awful people": 0.9, "doubtful people": 0.6, "kind people": 0.3, "dear people": 0.1}
+POSTS = pd.DataFrame({"id": list("abcd"), "text": list(P), "label": [1, 0, 1, 0]})
+
+
+class FakeEngine:
+    """Knows P(hate) of each post by its text (0.2 of any other).
+
+    It answers as the P(hate) says, quotes the post's first word, and explains with "because it
+    is True" (or False), so that a test sees which label an explanation was written for.
+    ``free``: the text to give for a post when nothing holds the answer; ``ends``: post -> how
+    its answers finish.
+    """
+
+    def __init__(self, p_hate=None, *, constrained=False, free=None, ends=None, model="fake/m"):
+        self.p_hate, self.free, self.ends = p_hate or {}, free or {}, ends or {}
+        self.constrained, self.batch, self.files = constrained, 4, []
+        self.identity = {"engine": "fake", "version": "1", "model": model, "weights": ["0"]}
+        self.asked: list[Request] = []
+
+    def __call__(self, requests):
+        for request in requests:
+            self.asked.append(request)
+            yield self.answer(request)
+
+    def answer(self, request: Request) -> Answer:
+        post = self.post(request)
+        p, finish = self.p_hate.get(post, 0.2), self.ends.get(post, "stop")
+        if finish == "too long":
+            return Answer(request.key, "", 9, 0, 0.5, finish)
+        if request.choices:
+            return Answer(request.key, "", 9, 2, 0.5, "choices", [1 - p, p])
+        return Answer(request.key, self._text(request, post, p), 9, 7, 0.5, finish)
+
+    def _text(self, request: Request, post: str, p: float) -> str:
+        label, label_first = int(p >= 0.5), True
+        if request.schema is not None:
+            words = request.schema["properties"]["hate_speech"]["enum"]
+            label = verdict.LABELS.index(words[0]) if len(words) == 1 else label
+            label_first = next(iter(request.schema["properties"])) == "hate_speech"
+        elif request.prefill:
+            label = int("True" in request.prefill)
+        if post in self.free and not (request.prefill or request.schema and len(words) == 1):
+            return self.free[post]
+        word = verdict.word(label)
+        pair = {"input": post.split(" ")[0], "explanation": f"because it is {word}"}
+        text = verdict.write(label, [pair], label_first)
+        assert text.startswith(request.prefill)
+        return text
+
+    @staticmethod
+    def post(request: Request) -> str:
+        """The post that a conversation is about, the teacher's or the student's."""
+        content = request.messages[-1]["content"]
+        found = re.search("<post>(.*)</post>", content, re.DOTALL)
+        return found[1] if found else content.partition("\n\n")[2]
+
+
+def explained(made, threshold=0.5, posts=POSTS):
+    """p, predicted and rows, as notebook 04 has them."""
+    p = made.p_hate(posts)
+    predicted = p >= threshold
+    return p, predicted, made.explain(posts, p, predicted, made.generate(posts))
+
+
+def reason_of(row) -> list[str]:
+    return [e["explanation"] for e in row["explanations"]]

@@ -1,0 +1,113 @@
+"""Imports run one way, down the layers; what is light stays light; files stay short."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+
+import pytest
+
+from hsd_utils.paths import REPOSITORY
+
+# From the bottom up.  A module may import from its own layer and from those before it.
+LAYERS = {
+    "data": "paths posts readers near_duplicates sampling corpus",
+    "language": "verdict prompts",
+    "models": "download models export engines store scoring objectives training",
+    "measures": "metrics statistics timing rationales predictions",
+    "report": "machine look figures tables provenance cards summary",
+    "pipeline": "preflight pipeline detect bench_sampling",
+}
+LAYER = {module: layer for layer, names in LAYERS.items() for module in names.split()}
+ORDER = list(LAYERS)
+HEAVY = ("torch", "transformers", "unsloth", "trl", "peft", "openvino_genai", "papermill")
+PACKAGE = REPOSITORY / "hsd_utils"
+FILES = {path.relative_to(PACKAGE): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def module_of(relative):
+    return relative.parts[0].removesuffix(".py")
+
+
+def imported(tree):
+    """Names as in import statements, wherever they stand: (own modules, top-level others)."""
+    own, others = set(), set()
+    for node in ast.walk(tree):
+        assert not getattr(node, "level", 0), "imports are absolute"
+        if isinstance(node, ast.ImportFrom) and node.module == "hsd_utils":
+            own |= {alias.name for alias in node.names}
+        named = [node.module] if isinstance(node, ast.ImportFrom) else []
+        named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in named:
+            top, _, rest = name.partition(".")
+            if top == "hsd_utils":
+                own |= {rest.split(".")[0]} - {""}
+            else:
+                others.add(top)
+    return own, others
+
+
+IMPORTS = {relative: imported(ast.parse(path.read_text())) for relative, path in FILES.items()}
+
+
+def test_every_module_has_a_layer_and_every_name_a_module():
+    found = {module_of(relative) for relative in FILES} - {"__init__"}
+    assert found == set(LAYER)
+
+
+def test_imports_run_down_the_layers():
+    wrong = {
+        f"{relative} ({LAYER[module_of(relative)]}) imports {name} ({LAYER[name]})"
+        for relative, (own, _) in IMPORTS.items()
+        if module_of(relative) in LAYER
+        for name in own
+        if ORDER.index(LAYER[name]) > ORDER.index(LAYER[module_of(relative)])
+    }
+    assert not wrong
+
+
+def test_imports_go_in_no_circle():
+    graph = {}
+    for relative, (own, _) in IMPORTS.items():
+        module = module_of(relative)
+        graph.setdefault(module, set()).update(own - {module})
+    TopologicalSorter(graph).prepare()  # raises CycleError, naming the circle
+
+
+def test_only_training_imports_unsloth():
+    users = {str(relative) for relative, (_, others) in IMPORTS.items() if "unsloth" in others}
+    assert users == {"training.py"}
+
+
+def test_data_language_and_measures_import_nothing_heavy():
+    light = [m for m, layer in LAYER.items() if layer in ("data", "language", "measures")]
+    code = f"import {', '.join(f'hsd_utils.{name}' for name in light)}, sys\n"
+    code += f"print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_the_command_lines_answer_without_loading_a_model_library():
+    code = "import hsd_utils.detect, hsd_utils.pipeline, sys\n"
+    code += "print([n for n in ('torch', 'unsloth', 'openvino_genai') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", FILES.values(), ids=map(str, FILES))
+def test_a_file_is_short_and_says_what_it_is_for(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 250
+    docstring = ast.get_docstring(ast.parse(text))
+    assert docstring and len(docstring.splitlines()[0]) > 20
+    assert {"utils", "helpers", "common", "misc"}.isdisjoint(path.stem.split("_"))
+    if path.name != "__init__.py" or path.parent != PACKAGE:
+        indented = [row for row in docstring.splitlines() if row.startswith("    ")]
+        example = "python -" in docstring or "hsd_utils" in docstring or "(" in docstring
+        assert indented or example, "a module's docstring shows how it is used"
+
+
+def test_no_file_of_the_project_is_long():
+    files = [*REPOSITORY.glob("tests/*.py"), *REPOSITORY.glob("notebooks/profiles/*.yaml")]
+    long = {path.name for path in files if len(path.read_text().splitlines()) > 250}
+    assert not long

@@ -1,0 +1,250 @@
+"""Objectives: what each token of an example counts, and the loss by hand."""
+
+import math
+from statistics import mean
+
+import pandas as pd
+import pytest
+import torch
+from conftest import SMALL
+
+from hsd_utils import models, objectives, prompts, verdict
+
+TRICK = '{"hate_speech": "False"}'  # the key of the label, inside an explanation
+ROWS = [
+    {
+        "text": f"These people {verb}.",
+        "label": label,
+        "explanations": [{"input": verb, "explanation": f"It says that they {verb}. {TRICK}"}],
+        "p_hate": p,
+    }
+    for verb, label, p in [("are vermin", 1, 0.9), ("are my dearest friends", 0, 0.3)]
+]
+ORDERS = pytest.mark.parametrize("label_first", [True, False])
+
+
+@pytest.fixture(scope="module")
+def tokenizer(small):
+    from transformers import AutoTokenizer  # not above: Unsloth, in test_training, goes before it
+
+    return AutoTokenizer.from_pretrained(models.torch_weights(SMALL))
+
+
+def made(objective, rows=ROWS, **more):
+    return objectives.examples(rows, objective, **more)
+
+
+def answer_of(row):
+    """Positions of the answer's tokens in an encoded example of loss_on="answer"."""
+    return [i for i, weight in enumerate(row["weights"]) if weight > 0]
+
+
+@ORDERS
+@pytest.mark.parametrize("objective", ["joint", "label_only"])
+def test_joint_and_label_only_count_all_tokens_alike(tokenizer, objective, label_first):
+    for example, source in zip(made(objective, label_first=label_first), ROWS, strict=True):
+        row = objectives.encode(example, tokenizer)
+        answer = answer_of(row)
+        assert {row["weights"][i] for i in answer} == {1.0}
+        assert answer == list(range(answer[0], len(row["input_ids"])))
+        told = [] if objective == "label_only" else source["explanations"]
+        text = verdict.write(source["label"], told, label_first) + tokenizer.eos_token
+        assert tokenizer.decode([row["input_ids"][i] for i in answer]) == text
+        before = tokenizer.decode(row["input_ids"][: answer[0]])
+        assert source["text"] in before and before.endswith("<|im_start|>assistant\n")
+
+
+@ORDERS
+def test_weighted_gives_the_label_alpha_and_the_rest_what_is_left(tokenizer, label_first):
+    examples = made("weighted", alpha=0.3, label_first=label_first)
+    for example, source in zip(examples, ROWS, strict=True):
+        row = objectives.encode(example, tokenizer)
+        weights = row["weights"]
+        assert sum(weights) == pytest.approx(1)
+        heavy = [i for i, weight in enumerate(weights) if weight == max(weights)]
+        assert sum(weights[i] for i in heavy) == pytest.approx(0.3)
+        taught = tokenizer.decode([row["input_ids"][i] for i in heavy])
+        assert taught == verdict.word(source["label"])
+        # The label's own key, not the one that an explanation quotes.
+        rest = tokenizer.decode(row["input_ids"][heavy[-1] + 1 :])
+        assert (TRICK[1:8] in rest) == label_first
+        assert len({weights[i] for i in answer_of(row)} - {max(weights)}) == 1
+
+
+@ORDERS
+def test_task_prefix_asks_twice_and_learns_the_label_once(tokenizer, label_first):
+    examples = made("task_prefix", alpha=0.3, label_first=label_first)
+    tasks = [e["messages"][0]["content"].split(" ")[0] for e in examples]
+    assert tasks == ["[label]", "[rationale]"] * 2
+    encoded = [objectives.encode(e, tokenizer) for e in examples]
+    label, rationale = encoded[0], encoded[1]
+    assert sum(label["weights"]) / sum(rationale["weights"]) == pytest.approx(0.3 / 0.7)
+    assert len({w for w in label["weights"] if w}) == 1  # its few tokens alike
+    text = verdict.write(1, ROWS[0]["explanations"], label_first)
+    answer = len(tokenizer(text)["input_ids"]) + 1
+    silent = [i for i, w in enumerate(rationale["weights"][-answer:]) if w == 0]
+    ids = rationale["input_ids"][-answer:]
+    assert tokenizer.decode([ids[i] for i in silent]) == "True"
+
+
+@ORDERS
+@pytest.mark.parametrize("objective", objectives.OBJECTIVES)
+def test_a_soft_label_moves_its_share_to_the_other_word(tokenizer, objective, label_first):
+    for example in made(objective, label_first=label_first):
+        row = objectives.encode(example, tokenizer)
+        (spot,) = [i for i, share in enumerate(row["other_share"]) if share]
+        words = verdict.word(example["label"]), verdict.word(1 - example["label"])
+        assert (
+            tokenizer.decode(row["input_ids"][spot]),
+            tokenizer.decode(row["other_id"]),
+        ) == words
+        # P(hate) is 0.9 of a post taught as hate, 0.3 of one taught as none.
+        assert row["other_share"][spot] == pytest.approx(0.1 if example["label"] else 0.3)
+    hard = [{**row, "p_hate": None} for row in ROWS]
+    assert not any(objectives.encode(made(objective, hard)[0], tokenizer)["other_share"])
+
+
+@pytest.mark.parametrize("objective", objectives.OBJECTIVES)
+def test_loss_on_everything_learns_the_prompt_as_a_part_of_the_rest(tokenizer, objective):
+    example = made(objective, alpha=0.25)[-1]
+    row = objectives.encode(example, tokenizer, loss_on="everything")
+    quiet = objectives.encode(example, tokenizer)
+    begin = answer_of(quiet)[0]
+    assert row["input_ids"] == quiet["input_ids"] and not any(quiet["weights"][:begin])
+    # All but the first token, which nothing precedes.
+    assert set(row["weights"][1:begin]) == {row["weights"][-1]} != {0.0} == {row["weights"][0]}
+    if objective not in ("joint", "label_only"):  # as much in all as without it
+        assert sum(row["weights"]) == pytest.approx(sum(quiet["weights"]))
+
+
+def test_the_label_is_read_where_it_was_taught(tokenizer):
+    for example in made("joint"):
+        ids = objectives.encode(example, tokenizer)["input_ids"]
+        turns = tokenizer.apply_chat_template(
+            example["messages"], add_generation_prompt=True, tokenize=False
+        )
+        begun = tokenizer.encode(turns) + tokenizer.encode(prompts.prefill())
+        assert ids[: len(begun)] == begun
+        assert tokenizer.decode(ids[len(begun)]) == verdict.word(example["label"])
+        under = tokenizer.encode(turns) + tokenizer.encode(prompts.prefill(example["label"]))
+        assert ids[: len(under)] == under
+
+
+def test_what_cannot_be_taught_is_refused(tokenizer):
+    with pytest.raises(ValueError, match="unknown objective 'multi': one of joint, weighted"):
+        made("multi")
+    with pytest.raises(ValueError, match=r"alpha is 1.5; it must lie in \[0, 1\]"):
+        made("weighted", alpha=1.5)
+    (example, _) = made("joint")
+    length = len(objectives.encode(example, tokenizer)["input_ids"])
+    objectives.encode(example, tokenizer, max_length=length)
+    with pytest.raises(ValueError, match=f"{length} tokens does not fit max_length={length - 1}"):
+        objectives.encode(example, tokenizer, max_length=length - 1)
+
+
+def test_targets_of_each_label_source():
+    table = pd.DataFrame({"text": list("abc"), "label": [1, 0, 1], "gold": [1, 0, 1]})
+    table = table.assign(explanations=[[]] * 3, p_hate=[0.8, 0.1, None]).astype({"label": "Int64"})
+    soft = objectives.targets(table, "teacher_soft")
+    assert [t["p_hate"] for t in soft] == [0.8, 0.1, None]
+    assert [t["label"] for t in soft] == [1, 0, 1] and type(soft[0]["label"]) is int
+    assert [t["p_hate"] for t in objectives.targets(table, "teacher")] == [None] * 3
+    assert objectives.targets(table, "gold") == objectives.targets(table, "teacher")
+    with pytest.raises(ValueError, match="'silver': one of gold, teacher, teacher_soft"):
+        objectives.targets(table, "silver")
+    with pytest.raises(ValueError, match="1 rationales explain a label that is not the gold one"):
+        objectives.targets(table.assign(gold=[0, 0, 1]), "gold")
+
+
+def batch_of(tokenizer, examples, **more):
+    rows = [objectives.encode(e, tokenizer, **more) for e in examples]
+    return rows, objectives.collate(rows, tokenizer.pad_token_id)
+
+
+def random_logits(batch, vocabulary, seed=0):
+    shape = (*batch["input_ids"].shape, vocabulary)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 2
+
+
+def cross_entropies(logits, row, n):
+    """-log p of every token of row n but the first, by torch; index i is token i."""
+    ids = torch.tensor(row["input_ids"])
+    losses = torch.nn.functional.cross_entropy(logits[n, : len(ids) - 1], ids[1:], reduction="none")
+    return [0.0, *losses.tolist()]
+
+
+def test_padding_is_not_learned_but_the_end_of_the_answer_is(tokenizer):
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id  # hence by position, not by id
+    rows, batch = batch_of(tokenizer, made("joint"))
+    lengths = [len(row["input_ids"]) for row in rows]
+    assert lengths[0] < lengths[1] == batch["input_ids"].shape[1]
+    assert batch["attention_mask"].sum(1).tolist() == lengths
+    assert batch["input_ids"][0, lengths[0] - 1] == tokenizer.eos_token_id
+    assert batch["weights"][0, lengths[0] - 1] == 1 and not batch["weights"][0, lengths[0] :].any()
+    logits = random_logits(batch, len(tokenizer)).requires_grad_()
+    objectives.weighted_loss(logits, batch).backward()
+    learned = logits.grad.abs().sum(-1) > 0  # the logits before each token that counts
+    assert learned[:, :-1].equal(batch["weights"][:, 1:] > 0) and not learned[:, -1].any()
+
+
+HARD = [{**row, "p_hate": None} for row in ROWS]
+
+
+@pytest.mark.parametrize("loss_on", ["answer", "everything"])
+def test_joint_is_the_plain_cross_entropy_over_tokens(tokenizer, loss_on):
+    _, batch = batch_of(tokenizer, made("joint", HARD), loss_on=loss_on)
+    logits = random_logits(batch, len(tokenizer))
+    labels = batch["input_ids"].masked_fill(batch["weights"] == 0, -100)
+    plain = torch.nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100
+    )
+    assert objectives.weighted_loss(logits, batch).item() == pytest.approx(plain.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_weighted_by_hand(tokenizer, alpha):
+    rows, batch = batch_of(tokenizer, made("weighted", HARD, alpha=alpha))
+    logits = random_logits(batch, len(tokenizer))
+    expected = []
+    for n, row in enumerate(rows):
+        losses = cross_entropies(logits, row, n)
+        begin = answer_of(objectives.encode(made("joint", HARD)[n], tokenizer))[0]
+        label = begin + len(tokenizer.encode(prompts.prefill()))
+        rest = [losses[i] for i in range(begin, len(losses)) if i != label]
+        expected.append(alpha * losses[label] + (1 - alpha) * mean(rest))
+    found = objectives.weighted_loss(logits, batch).item()
+    assert found == pytest.approx(mean(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_task_prefix_by_hand_whatever_shares_a_batch(tokenizer, alpha):
+    examples = made("task_prefix", HARD, alpha=alpha)
+    even = made("task_prefix", HARD, alpha=0.5)
+    rows, batch = batch_of(tokenizer, examples)
+    logits = random_logits(batch, len(tokenizer))
+    expected, alone = [], []
+    for n, row in enumerate(rows):
+        losses = cross_entropies(logits, row, n)
+        counted = answer_of(objectives.encode(even[n], tokenizer))
+        share = (1 - alpha) if n % 2 else alpha
+        expected.append(share * mean([losses[i] for i in counted]))
+        one = objectives.collate([row], tokenizer.pad_token_id)
+        alone.append(objectives.weighted_loss(logits[n : n + 1, : len(losses)], one).item())
+    # alpha * L_label + (1 - alpha) * L_rationale, means over posts
+    found = objectives.weighted_loss(logits, batch).item()
+    assert found == pytest.approx(sum(expected) / len(HARD), rel=1e-4)
+    assert mean(alone) == pytest.approx(found, rel=1e-4)  # so that batches of one add up to it
+
+
+def test_a_soft_target_by_hand():
+    logits = torch.tensor([[[1.0, 2.0, 0.5], [0.0] * 3]])
+    batch = {
+        "input_ids": torch.tensor([[0, 1]]),
+        "weights": torch.tensor([[0.0, 1.0]]),
+        "other_share": torch.tensor([[0.0, 0.25]]),
+        "other_id": torch.tensor([2]),
+        "total": torch.tensor([1.0]),
+    }
+    log_sum = math.log(math.e + math.e**2 + math.e**0.5)
+    by_hand = -0.75 * (2.0 - log_sum) - 0.25 * (0.5 - log_sum)
+    assert objectives.weighted_loss(logits, batch).item() == pytest.approx(by_hand)

@@ -1,0 +1,239 @@
+"""Plans, refusals, skipping and going on, with tiny notebooks; the real ones are in test_smoke."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+from filelock import FileLock
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from hsd_utils import paths, pipeline, preflight
+from hsd_utils.paths import Run
+from hsd_utils.pipeline import Refused, main, plan
+
+pytest_plugins = "tiny_project"
+# The pipeline on other notebooks than its own: paths first, since names are listed on import.
+DRIVER = """
+import sys
+from pathlib import Path
+from hsd_utils import paths
+paths.NOTEBOOKS, paths.PROFILES = Path(sys.argv[1]), Path(sys.argv[2])
+from hsd_utils import pipeline
+sys.exit(pipeline.main(sys.argv[3:]))
+"""
+
+
+def start(project, *words, **more):
+    places = [project.notebooks, project.profiles]
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, *places, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def wait_for(file, process, seconds=60):
+    for _ in range(seconds * 20):
+        if file.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert file.exists(), process.communicate()
+
+
+@pytest.fixture
+def executed(project, monkeypatch):
+    """Notebooks run in this process, without a kernel; the names of those that ran."""
+    ran = []
+
+    def execute_notebook(source, out, parameters, **_):
+        notebook, names = nbformat.read(source, 4), {}
+        ran.append(os.path.basename(source)[:2])
+        for index, cell in enumerate(c for c in notebook.cells if c.cell_type == "code"):
+            try:
+                exec(cell.source, names)
+            except Exception as error:
+                name = type(error).__name__
+                raise PapermillExecutionError(index, index, "", name, str(error), []) from error
+            names |= parameters if index == 0 else {}
+
+    monkeypatch.chdir(project.notebooks)
+    monkeypatch.setattr(pipeline.papermill, "execute_notebook", execute_notebook)
+    return ran
+
+
+def test_a_plan_is_defaults_then_profile_then_overrides(project):
+    project.profile("small", "01_first: {size: 1}\n02: {size: 5}\nabout: x\nrequires: {}\n")
+    planned = plan("small", "mine", ["first.size=7", "02.fast=true"])
+    assert planned["01_first"]["size"] == 7 and planned["01_first"]["fast"] is False
+    assert planned["02_second"]["size"] == 5 and planned["02_second"]["fast"] is True
+    assert {stage["run"] for stage in planned.values()} == {"mine"}
+
+
+VALUES = {
+    "01.size=3": 3,
+    "01.rate=1e-4": 1e-4,  # YAML alone takes this for text
+    "01.rate=2.5e-5": 2.5e-5,
+    "01.rate=1": 1,
+    "01.sources=[davidson, ethos]": ["davidson", "ethos"],
+    "01.sources=[a=b]": ["a=b"],
+    "01.fast=yes": True,
+}
+
+
+@pytest.mark.parametrize("override, value", VALUES.items())
+def test_overrides_are_yaml(project, override, value):
+    name = override.partition("=")[0].partition(".")[2]
+    assert plan("demo", "demo", [override])["01_first"][name] == value
+
+
+REFUSED = {
+    "01.sice=3": "01_first has no parameter 'sice': did you mean 'size'",
+    "01.colour=3": "has no parameter 'colour': one of run, size, rate",
+    "secnd.size=3": "unknown notebook 'secnd': did you mean '02_second'",
+    "09.size=3": "unknown notebook '09': one of 01_first, 02_second",
+    "01.size=many": "01_first.size is 'many'; it must be like its default 2",
+    "01.size=2.5": "it must be like",
+    "01.size=true": "it must be like",
+    "01.size=": "it must be like",
+    "01.rate=fast": "it must be like",
+    "01.rate=false": "it must be like",
+    "01.fast=1": "it must be like",
+    "01.sources=a": "it must be like",
+    "size=3": "-p size=3: write it as 03.epochs=2",
+    "01.size": "write it as",
+    "01.sources=[a": "01.sources=\\[a",
+}
+
+
+@pytest.mark.parametrize("override, said", REFUSED.items())
+def test_what_cannot_be_is_refused_and_named(project, override, said):
+    with pytest.raises(Refused, match=said):
+        plan("demo", "demo", [override])
+
+
+def test_a_profile_is_held_to_the_same(project, capsys):
+    with pytest.raises(Refused, match="unknown profile 'dem': did you mean 'demo'"):
+        plan("dem", "demo")
+    project.profile("small", "01_first: {sise: 1}\n")
+    assert main(["small"]) == 1
+    assert "no parameter 'sise': did you mean 'size'" in capsys.readouterr().err
+    assert main(["demo", "--run", "../up"]) == 1 and not project.outputs.exists()
+    assert main(["demo", "--only", "7"]) == 1 and main(["demo", "--from", "x"]) == 1
+
+
+def test_list_shows_states_and_what_differs_and_runs_nothing(project, executed, capsys):
+    assert main(["small", "--list", "-p", "02.fast=true"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "01_first  [not run yet]" and "    size = 1  (default 2)" in said
+    assert "    fast = True  (default False)" in said
+    assert not executed and not project.outputs.exists()
+
+
+def test_finished_stages_are_skipped_and_changed_ones_are_not(executed, capsys):
+    assert main(["demo"]) == 0 and executed == ["01", "02"]
+    assert main(["demo"]) == 0 and executed == ["01", "02"]
+    assert "01_first: done already" in capsys.readouterr().out
+    assert main(["demo", "-p", "02.size=4"]) == 0 and executed == ["01", "02", "02"]
+    # the first stage's output is the second's input, and is another now
+    assert main(["demo", "-p", "02.size=4", "-p", "01.size=9"]) == 0
+    assert executed == ["01", "02", "02", "01", "02"]
+    assert json.loads(Run("demo").metrics.read_text())["01_first"] == {"size": 9}
+
+
+def test_from_and_only_choose_stages(executed):
+    assert main(["demo", "--only", "01"]) == 0 and executed == ["01"]
+    assert main(["demo", "--from", "02", "--run", "demo"]) == 0 and executed == ["01", "02"]
+    assert main(["small", "--run", "other", "--only", "first"]) == 0
+    assert Run("other").stage_manifest("01_first").exists()
+    assert not Run("other").stage_manifest("02_second").exists()
+
+
+def test_a_failed_stage_stops_the_run_and_is_taken_up_again(project, executed):
+    project.stage("02_second", work="raise OSError('no space')")
+    assert main(["demo"]) == 1
+    project.stage("02_second")
+    assert main(["demo"]) == 0 and executed == ["01", "02", "02"]
+
+
+def test_needs_are_checked_before_anything_is_done(project, executed, capsys, monkeypatch):
+    monkeypatch.setattr(preflight, "lacking", lambda needs: [f"one {needs}", "two"])
+    assert main(["small"]) == 1
+    said = capsys.readouterr().err
+    assert "  - one {'memory_gb': 0.001}\n  - two" in said
+    assert not executed and not project.outputs.exists()
+
+
+def test_a_run_under_way_is_refused_to_a_second_process(executed, capsys):
+    run = Run("demo")
+    run.folder.mkdir(parents=True)
+    with FileLock(run.folder / ".lock"):
+        assert main(["demo"]) == 1
+        assert "run demo is being executed by another process" in capsys.readouterr().err
+        assert main(["demo", "--run", "other"]) == 0  # another run is no concern of it
+    assert main(["demo"]) == 0
+
+
+@pytest.mark.parametrize("error, code", [(KeyboardInterrupt(), 130), (DeadKernelError("x"), 1)])
+def test_interrupted_or_without_a_kernel(executed, monkeypatch, capsys, error, code):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(pipeline.papermill, "execute_notebook", fail)
+    assert main(["demo"]) == code
+    said = capsys.readouterr().err
+    assert "the same command" in said and ("01_first" in said or code == 130)
+
+
+def test_relative_folders_hold_in_the_notebooks_too(executed, project, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HSD_OUTPUTS", "mine")
+    seen = []
+    monkeypatch.setattr(
+        pipeline.papermill, "execute_notebook", lambda *_, **__: seen.append(paths.outputs())
+    )
+    assert main(["demo", "--only", "01"]) == 0
+    assert seen == [tmp_path / "mine"]
+
+
+@pytest.mark.slow
+def test_a_failing_notebook_is_named_with_its_cell_and_kept(project):
+    project.stage("01_first", work="made = 1\nraise ValueError('the teacher is ill')")
+    process = start(project, "demo")
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 1
+    kept = Run("demo").executed("01_first")
+    assert "01_first failed at In [4] (ValueError: the teacher is ill)\n  the partial" in said
+    assert str(kept) in said and "Traceback" not in said.split("pipeline:")[-1]
+    (failed,) = [c for c in nbformat.read(kept, 4).cells if c.get("execution_count") == 4]
+    assert failed.source.startswith("made = 1") and failed.outputs[-1].ename == "ValueError"
+
+
+@pytest.mark.slow
+def test_killed_or_stopped_in_the_middle_the_same_command_goes_on(project):
+    sleep = 'from time import sleep\nPath(out).with_suffix(".here").touch()\nsleep(300)'
+    wanted = project.notebooks.joinpath("02_second.ipynb").read_text()
+    project.stage("02_second", work=sleep)
+    here = Run("demo").folder / "02_second.here"
+
+    for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
+        process = start(project, "demo")
+        wait_for(here, process)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)
+        assert process.returncode == code, said
+        here.unlink()
+    assert "01_first: done already" in said[0]
+
+    project.notebooks.joinpath("02_second.ipynb").write_text(wanted)
+    process = start(project, "demo")
+    said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "01_first: done already" in said[0] and "02_second: done in" in said[0]

@@ -1,0 +1,90 @@
+"""results.md and the README's numbers come from metrics.json, and from nowhere else."""
+
+import json
+import sys
+
+import pytest
+
+from hsd_utils import paths, summary
+from hsd_utils.paths import Run
+
+
+def measure(value):
+    return {"value": value, "low": value - 0.1, "high": value + 0.1}
+
+
+def model(value, supervision="none"):
+    names = ("macro_f1", "f1", "accuracy", "roc_auc")
+    return {n: measure(value) for n in names} | {"supervision": supervision, "parse_rate": 0.95}
+
+
+METRICS = {
+    "sampling": {"sizes": {"distil": 100, "eval": 80}, "read": {"corpus": {}, "ethos": {}}},
+    "models": {"teacher": model(0.815), "student": model(0.725, "teacher")},
+    "comparisons": [
+        {"a": "student", "b": "teacher", "metric": "macro_f1", "difference": -0.09}
+        | {"low": -0.19, "high": 0.01, "p_value": 0.034, "mcnemar": {"p_value": None}}
+    ],
+    "efficiency": {"savings": {"time": {"here": 0.912, "paper": 0.54}}},
+}
+MANIFEST = {
+    "commit": "abc123+",
+    "hardware": {"processor": "A Chip", "cores": 2, "gpu": None},
+    "seconds": {"01_sampling": 9.0},
+}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path / "outputs"))
+    made = Run("toy")
+    made.figure("f1", "png").parent.mkdir(parents=True)
+    made.figure("f1", "png").touch()
+    made.metrics.write_text(json.dumps(METRICS))
+    made.manifest.write_text(json.dumps(MANIFEST))
+    return made
+
+
+def test_everything_measured_is_there(run):
+    text = summary.write(run)
+    assert run.summary.read_text() == text and text.startswith("# Results of run `toy`")
+    for words in (
+        "| teacher | none |",
+        "| student | teacher | 0.72 (0.62–0.82)",
+        "distil 100, eval 80, balanced over corpus, ethos",
+        "| student - teacher | -0.09 (-0.19–0.01) | 0.034 | n/a |",
+        "| time saved | 0.912 | 0.540 |",
+        "Commit abc123+, A Chip, 2 cores",
+        "GPU none",
+        "![f1](figures/f1.png)",
+    ):
+        assert words in text, words
+
+
+def test_parts_that_were_not_run_are_left_out():
+    assert summary.describe({}) == ""
+    only = summary.describe({"models": METRICS["models"]})
+    assert only.count("| model |") == 1 and "pair" not in only and "paper" not in only
+
+
+def test_the_readme_gets_its_table_between_the_marks(run, tmp_path, monkeypatch):
+    readme = tmp_path / "README.md"
+    readme.write_text("# Title\n<!-- results:begin -->\nold\n<!-- results:end -->\nrest\n")
+    monkeypatch.setattr(paths, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["summary", "toy"])
+    summary.main()
+    assert "old" in readme.read_text()  # only when asked
+    monkeypatch.setattr(sys, "argv", ["summary", "toy", "--readme"])
+    summary.main()
+    once = readme.read_text()
+    summary.main()
+    assert readme.read_text() == once and "Run `toy`." in once and "old" not in once
+    assert once.startswith("# Title\n") and once.endswith("<!-- results:end -->\nrest\n")
+    assert "0.912" in once
+
+
+def test_a_run_that_is_not_there_is_named(run, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["summary", "other"])
+    with pytest.raises((SystemExit, FileNotFoundError)) as caught:
+        summary.main()
+    assert "other" in str(caught.value)

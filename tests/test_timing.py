@@ -1,0 +1,104 @@
+"""Timing, with a clock made by hand; costs and savings by hand; one small model for real."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from hsd_utils import timing
+
+SPEC = {
+    "engine": "openvino",
+    "model": "SmolLM2-135M-Instruct",
+    "engine_settings": {"batch": 2, "cache_gb": 1},
+    "prompt": {},
+    "constrained": False,
+    "posts": {"1": 1, "2": 2},
+}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time passes only where a test says so."""
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now.seconds)
+    return now
+
+
+def asker(clock, seconds):
+    """Answers chunks, each in the next of ``seconds``; remembers them."""
+    left, chunks = iter(seconds), []
+
+    def ask(texts):
+        clock.seconds += next(left)
+        chunks.append(texts)
+        return [SimpleNamespace(prompt_tokens=10, answer_tokens=len(text)) for text in texts]
+
+    return ask, chunks
+
+
+def test_batches_by_hand(clock):
+    ask, chunks = asker(clock, [2.0, 4.0, 12.0])
+    found = timing.batches(ask, ["aa", "bbbb"] * 3, 2)
+    assert chunks == [["aa", "bbbb"]] * 3
+    assert found == {
+        "batch": 2,
+        "posts": 6,
+        "batches": 3,
+        "p50": 2.0,  # seconds a post: 1, 2 and 6
+        "p95": None,  # three batches have no 95th percentile
+        "posts_per_second": 6 / 18,
+        "prompt_tokens": 10.0,
+        "answer_tokens": 3.0,
+    }
+
+
+def test_a_last_batch_that_is_not_full_counts_for_what_it_is(clock):
+    ask, chunks = asker(clock, [4.0, 1.0])
+    found = timing.batches(ask, list("abcde"), 4)
+    assert [len(chunk) for chunk in chunks] == [4, 1]
+    assert found["posts_per_second"] == pytest.approx(5 / 5.0) and found["p50"] == 1.0
+
+
+def test_a_95th_percentile_needs_twenty_batches(clock):
+    seconds = [1.0] * 19 + [100.0]
+    assert timing.batches(asker(clock, seconds)[0], ["x"] * 20, 1)["p95"] == pytest.approx(5.95)
+    assert timing.batches(asker(clock, seconds)[0], ["x"] * 19, 1)["p95"] is None
+
+
+def test_costs_and_break_even_by_hand():
+    found = timing.costs({"teacher": 3.6, "student": 0.36, "base": 0.36}, 2.0, 1800.0)
+    assert found["per_1000_posts"] == pytest.approx({"teacher": 2.0, "student": 0.2, "base": 0.2})
+    assert found["fixed"] == pytest.approx(1.0)
+    volume = found["break_even_posts"]
+    assert volume == pytest.approx(1000 / 1.8)
+    assert volume * 3.6 == pytest.approx(1800 + volume * 0.36)
+    slow = timing.costs({"teacher": 1.0, "student": 1.0}, 2.0, 1800.0)
+    assert slow["break_even_posts"] is None
+
+
+def test_savings_are_shares_of_what_the_teacher_takes():
+    found = timing.savings({"teacher": 4.0, "student": 1.0}, {"teacher": 1000, "student": 140})
+    assert found["time"] == {"here": 0.75, "paper": 0.54}
+    assert found["memory"]["here"] == pytest.approx(0.86) and found["cost per post"]["here"] == 0.75
+
+
+def test_too_few_posts_are_said_before_anything_is_loaded():
+    with pytest.raises(ValueError, match="7 posts, 8 needed to time SmolLM2-135M.*: lower posts"):
+        timing.measure(SPEC, ["a post"] * 7)
+
+
+def test_a_measurement_that_fails_says_why():
+    with pytest.raises(RuntimeError, match="(?s)timing SmolLM2-135M.*unknown engine 'abacus'"):
+        timing.measure(SPEC | {"engine": "abacus"}, ["a post"] * 8)
+
+
+@pytest.mark.slow
+def test_a_small_model_is_measured_in_a_process_of_its_own(small):
+    found = timing.measure(SPEC, [f"post number {n}" for n in range(8)])
+    kinds = [(r["mode"], r["batch"], r["posts"], r["batches"]) for r in found["rows"]]
+    label, explained = timing.MODES
+    assert kinds == [(label, 1, 1, 1), (label, 2, 2, 1), (explained, 1, 1, 1), (explained, 2, 2, 1)]
+    assert found["disk_bytes"] == small.stat().st_size < found["peak_bytes"]
+    by = {(r["mode"], r["batch"]): r for r in found["rows"]}
+    assert by[explained, 1]["answer_tokens"] > by[label, 1]["answer_tokens"] == 2
+    assert by[explained, 1]["p50"] > by[label, 1]["p50"] > 0 and found["load_seconds"] > 0

@@ -1,0 +1,246 @@
+"""Training: six posts for real; it learns, survives a kill, and answers from disk as in memory."""
+
+import copy
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from conftest import SMALL
+
+from hsd_utils import training  # Unsloth goes before torch and transformers
+
+import torch  # isort: skip
+from transformers import TrainerCallback  # isort: skip
+
+from hsd_utils import objectives, paths, prompts  # isort: skip
+
+
+def test_fingerprints_tell_trainings_apart():
+    one = training.fingerprint([{"input_ids": [1]}], [], r=8, alpha=1)
+    assert one == training.fingerprint([{"input_ids": [1]}], [], alpha=1, r=8)
+    others = [
+        training.fingerprint([{"input_ids": [2]}], [], r=8, alpha=1),
+        training.fingerprint([], [{"input_ids": [1]}], r=8, alpha=1),
+        training.fingerprint([{"input_ids": [1]}], [], r=16, alpha=1),
+    ]
+    assert len({one, *others}) == 4
+
+
+def checkpoint(folder, step, whole=True):
+    place = folder / "checkpoints" / f"checkpoint-{step}"
+    place.mkdir(parents=True)
+    (place / "adapter_model.safetensors").write_bytes(b"x")
+    if whole:
+        (place / "trainer_state.json").write_text("{}")
+    return str(place)
+
+
+def test_another_training_s_checkpoints_are_dropped_and_one_s_own_found(tmp_path):
+    folder = tmp_path / "students" / "joint-0"
+    assert training.last_checkpoint(folder, "one") is None
+    checkpoint(folder, 4), (last := checkpoint(folder, 12))
+    assert training.last_checkpoint(folder, "one") == last
+    assert training.last_checkpoint(folder, "another") is None
+    assert training.last_checkpoint(folder, "one") is None
+    assert not (folder / "checkpoints").exists()
+
+
+def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path):
+    training.last_checkpoint(tmp_path / "s", "one")
+    whole = checkpoint(tmp_path / "s", 4)
+    checkpoint(tmp_path / "s", 8, whole=False)
+    assert training.last_checkpoint(tmp_path / "s", "one") == whole
+
+
+def test_the_log_has_losses_of_both_kinds_and_nothing_else():
+    where = {"step": 1, "epoch": 0.5, "seconds": 2.0}
+    history = [
+        {"loss": 3.0, "grad_norm": 1.0, "learning_rate": 0.1, **where},
+        {"eval_loss": 2.0, "eval_runtime": 9.0, **where},
+        {"train_runtime": 5.0, "train_loss": 4.0, **where},
+    ]
+    trainer = SimpleNamespace(state=SimpleNamespace(log_history=history))
+    assert training.log(trainer) == [where | {"loss": 3.0}, where | {"dev_loss": 2.0}]
+
+
+def test_a_student_that_cannot_be_loaded_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(training.sys, "executable", "false")
+    with pytest.raises(RuntimeError, match="the student could not be loaded from"):
+        training.probe_from_disk(tmp_path, [])
+
+
+TEXTS = [
+    "the tea is warm",
+    "a red bus came",
+    "we like rain",
+    "my cat naps",
+    "two and two",
+    "good day",
+]
+# Whatever is said is hate: nonsense that no model believes before it is taught.
+ROWS = [
+    {
+        "text": text,
+        "label": 1,
+        "p_hate": None,
+        "explanations": [{"input": text, "explanation": "so"}],
+    }
+    for text in TEXTS
+]
+RECIPE = {
+    "learning_rate": 2e-3,
+    "num_train_epochs": 2,
+    "per_device_train_batch_size": 2,
+    "per_device_eval_batch_size": 2,
+    "warmup_steps": 0,
+    "optim": "adamw_8bit",
+    "lr_scheduler_type": "linear",
+    "seed": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def loaded(small):
+    model, tokenizer = training.load(SMALL, 256, four_bit=True)
+    model = training.FastLanguageModel.get_peft_model(
+        model,
+        r=8,
+        lora_alpha=16,
+        lora_dropout=0.0,
+        bias="none",
+        target_modules=training.LORA_TARGETS,
+        use_gradient_checkpointing=False,
+        random_state=0,
+    )
+    return model, tokenizer, copy.deepcopy(lora(model))
+
+
+def lora(model) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in model.state_dict().items() if "lora_" in name}
+
+
+def start(loaded, folder, objective="weighted", **more):
+    """A trainer over the untaught student."""
+    model, tokenizer, untaught = loaded
+    model.load_state_dict(untaught, strict=False)
+    examples = objectives.examples(ROWS, objective)
+    encoded = [objectives.encode(example, tokenizer) for example in examples]
+    arguments = RECIPE | more
+    return training.trainer(model, tokenizer, encoded, encoded[:2], folder, patience=9, **arguments)
+
+
+@pytest.fixture(scope="module")
+def taught(loaded, tmp_path_factory):
+    """The folder of a trained student, its trainer, weights, and answers before it was saved."""
+    folder = tmp_path_factory.mktemp("students") / "whole"
+    trainer = start(loaded, folder)
+    trainer.train(resume_from_checkpoint=training.last_checkpoint(folder, "one"))
+    model, tokenizer, _ = loaded
+    weights = copy.deepcopy(lora(model))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    said = training.probe(model, tokenizer, [prompts.student(text) for text in TEXTS[:2]])
+    training.FastLanguageModel.for_training(model)
+    return folder, trainer, weights, said
+
+
+@pytest.mark.slow
+def test_the_loss_goes_down_and_the_log_says_when(taught):
+    _, trainer, _, _ = taught
+    log = training.log(trainer)
+    losses = [row["loss"] for row in log if "loss" in row]
+    dev = [row["dev_loss"] for row in log if "dev_loss" in row]
+    assert len(losses) == 6 and len(dev) == 2
+    assert losses[-1] < losses[0] / 2 and dev[1] < dev[0]
+    assert trainer.state.best_metric == pytest.approx(min(dev))
+    seconds = [row["seconds"] for row in log]
+    assert seconds == sorted(seconds) and 0 < seconds[0] < seconds[-1]
+    assert [row["step"] for row in log if "dev_loss" in row] == [3, 6]
+
+
+class Killed(TrainerCallback):
+    """Stops in the middle of the second epoch, as a signal would."""
+
+    def on_step_begin(self, args, state, control, **_):
+        if state.global_step == 4:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_as_if_it_had_not_been(loaded, taught, tmp_path):
+    _, whole, weights, _ = taught
+    folder = tmp_path / "killed"
+    trainer = start(loaded, folder)
+    trainer.add_callback(Killed())
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(resume_from_checkpoint=training.last_checkpoint(folder, "one"))
+    paid = training.log(trainer)[-1]["seconds"]
+    found = training.last_checkpoint(folder, "one")
+    assert found.endswith("checkpoint-3")
+    again = start(loaded, folder)
+    again.train(resume_from_checkpoint=found)
+    for name, weight in lora(loaded[0]).items():
+        torch.testing.assert_close(weight, weights[name], rtol=1e-3, atol=1e-5)
+    log, expected = training.log(again), training.log(whole)
+    assert [row["step"] for row in log] == [row["step"] for row in expected]
+    for name in ("loss", "dev_loss"):
+        kept, other = ([row[name] for row in rows if name in row] for rows in (log, expected))
+        assert kept == pytest.approx(other, rel=1e-3)
+    assert log[-1]["seconds"] > paid * 0.6  # those before the kill are not forgotten
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["weighted", "task_prefix"])
+def test_accumulated_batches_weigh_what_one_large_batch_does(loaded, tmp_path, objective):
+    found = {}
+    for batch, accumulation in ((6, 1), (2, 3)):
+        more = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
+        trainer = start(loaded, tmp_path / str(batch), objective, max_steps=1, **more)
+        trainer.train()
+        (entry,) = [e for e in trainer.state.log_history if "grad_norm" in e]
+        found[batch] = [entry["loss"], float(entry["grad_norm"])]
+    assert found[6] == pytest.approx(found[2], rel=0.02)
+
+
+@pytest.mark.slow
+def test_a_fresh_process_answers_as_the_student_did_before_it_was_saved(taught):
+    folder, _, _, said = taught
+    asked = [prompts.student(text) for text in TEXTS[:2]]
+    for old, new in zip(
+        said, training.probe_from_disk(folder, asked, max_length=256, four_bit=True), strict=True
+    ):
+        assert old["text"] == new["text"]
+        assert old["log_probability"] == pytest.approx(new["log_probability"], abs=0.05)
+
+
+ENGINES = """
+import json, sys
+from hsd_utils import engines, prompts, verdict
+from hsd_utils.engines import Request
+texts = ["a blue van came", "soup is nice"]
+asked = [Request(t, prompts.student(t), prefill=prompts.prefill(), choices=verdict.LABELS)
+         for t in texts]
+found = {}
+for engine in engines.ENGINES:
+    for adapter in (None, sys.argv[1]):
+        settings = {"adapter": adapter} if adapter else {}
+        opened = engines.load(engine, sys.argv[2], batch=2, **settings)
+        shares = {a.key: a.probabilities[1] for a in opened(asked)}
+        found[f"{engine} {'student' if adapter else 'base'}"] = [shares[t] for t in texts]
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_both_engines_run_the_saved_student_and_it_says_what_it_was_taught(taught):
+    # As in notebook 04: a process without Unsloth, which patches the models it touches.
+    command = [sys.executable, "-c", ENGINES, str(taught[0]), SMALL]
+    done = subprocess.run(command, cwd=paths.REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    for engine in ("openvino", "transformers"):
+        for before, after in zip(found[f"{engine} base"], found[f"{engine} student"], strict=True):
+            assert after > 0.9 and after > before + 0.05
+    assert found["openvino student"] == pytest.approx(found["transformers student"], abs=0.05)
