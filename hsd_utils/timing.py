@@ -27,9 +27,9 @@ def measure(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     """Time one model on posts; returns rows, load_seconds, peak_bytes and disk_bytes.
 
     spec: engine, model, engine_settings, adapter (a student's folder) if any, prompt (the
-    teacher's settings; empty for the student's), constrained, max_tokens, and posts: batch size -> number
-    of posts.  A row has mode, batch, posts, batches, p50 and p95 (seconds a post; p95 is None
-    below 20 batches), posts_per_second, prompt_tokens and answer_tokens (means a post).
+    teacher's settings; empty for the student's), constrained, max_tokens, and posts: batch size
+    -> number of posts.  A row has mode, batch, posts, batches, p50 and p95 (seconds a post; p95
+    is None below 20 batches), posts_per_second, prompt_tokens and answer_tokens (means a post).
     Raises ValueError for too few posts, RuntimeError with the process's own words if it fails.
     """
     needed = len(MODES) * (1 + sum(spec["posts"].values()))

@@ -53,14 +53,10 @@ def test_both_engines_read_like_probabilities_in_the_order_of_the_choices(openvi
     # OpenVINO reads the 4-bit weights of this file coarsely, hence the margin; test_export has
     # the same comparison over 8-bit weights, and closer.
     one, other = shares(openvino, weigh()), shares(transformers, weigh())
-    assert one == pytest.approx(other, abs=0.35) and set(one) == set("01234")
+    assert one == pytest.approx(other, abs=0.25) and set(one) == set("01234")
     assert len(set(one.values())) == len(POSTS)  # read from the post
     for request in weigh():
-        assert [
-            openvino.tokenizer.encode(openvino._prompt(request), add_special_tokens=False)
-            .input_ids.data[0]
-            .tolist()
-        ] == [transformers._prompt(request)]
+        assert openvino._tokens(openvino._prompt(request)) == transformers._prompt(request)
     # Asked of a nearly certain model, so that order cannot be mixed up unseen.
     sure = [{"role": "user", "content": 'Say "True". Only say "True".'}]
     request = Request("x", sure, prefill='"', choices=("False", "True"))
@@ -75,11 +71,11 @@ def test_the_order_and_the_company_of_requests_do_not_matter(engine):
     requests = weigh()
     together = shares(engine, requests)
     backwards = shares(engine, requests[::-1])
-    alone = {r.key: shares(engine, [r])[r.key] for r in requests}
+    alone = {r.key: shares(engine, [r])[r.key] for r in requests[:2]}
     # More posts than a batch takes, of one token each: all finish in the same step.
     assert set(together) == set("01234") and engine.batch < len(requests)
     assert together == pytest.approx(backwards, abs=0.05)
-    assert together == pytest.approx(alone, abs=0.05)
+    assert {k: together[k] for k in alone} == pytest.approx(alone, abs=0.05)
 
 
 def test_a_prefill_begins_the_text_and_max_tokens_end_it(engine):
@@ -101,10 +97,10 @@ def test_both_engines_write_the_same_at_first(openvino, transformers):
 
 def test_no_request_no_answer_and_one_answer_a_request_when_kinds_are_mixed(engine):
     assert list(engine([])) == []
-    mixed = weigh(POSTS[:4]) + [replace(r, key=f"w{r.key}") for r in write(POSTS[:4], max_tokens=3)]
+    mixed = weigh(POSTS[:2]) + [replace(r, key=f"w{r.key}") for r in write(POSTS[:2], max_tokens=3)]
     answers = list(engine(mixed))
     assert sorted(a.key for a in answers) == sorted(r.key for r in mixed)
-    assert {a.key for a in answers if a.finish == "choices"} == set("0123")
+    assert {a.key for a in answers if a.finish == "choices"} == set("01")
 
 
 def test_a_schema_holds_and_so_does_a_given_label(openvino):

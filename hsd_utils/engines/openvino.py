@@ -36,6 +36,7 @@ class OpenVINO:
         self.batch = batch
         self.identity = identity
         self.files = [path]
+        self.beginnings: dict[tuple[str, ...], set[int]] = {}
         self.submitted = 0  # the pipeline wants a fresh number for every request
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]:
@@ -115,12 +116,27 @@ class OpenVINO:
         return job
 
     def _choose(self, job: "_Job"):
-        choice = job.request.choices[len(job.outputs)]
-        return self._submit(job.prompt, self._config(1, forced=choice))
+        choices = job.request.choices
+        config = self._config(1, forced=choices[len(job.outputs)])
+        # The grammar lets "T" begin "True" too, and it may be the likelier token.  Such
+        # beginnings become tokens to stop at, which min_new_tokens forbids: those of all the
+        # choices each time, so that their probabilities stay comparable.
+        config.stop_token_ids, config.min_new_tokens = self._beginnings(choices), 1
+        return self._submit(job.prompt, config)
+
+    def _beginnings(self, choices: tuple[str, ...]) -> set[int]:
+        """Tokens that begin a choice and are shorter than its own first token."""
+        if choices not in self.beginnings:
+            first = {self._tokens(choice)[0] for choice in choices}
+            parts = [self._tokens(c[:n]) for c in choices for n in range(1, len(c))]
+            self.beginnings[choices] = {part[0] for part in parts if len(part) == 1} - first
+        return self.beginnings[choices]
+
+    def _tokens(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False).input_ids.data[0].tolist()
 
     def _answer(self, job: "_Job", seconds: float) -> Answer:
-        encoded = self.tokenizer.encode(job.prompt, add_special_tokens=False)
-        key, prompt_tokens = job.request.key, encoded.input_ids.shape[1]
+        key, prompt_tokens = job.request.key, len(self._tokens(job.prompt))
         if not all(job.outputs):
             return Answer(key, "", prompt_tokens, 0, seconds, "too long")
         if job.request.choices:
