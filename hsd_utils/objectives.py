@@ -187,7 +187,8 @@ def collate(rows: list[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
 def logits_needed(batch) -> int:
     """How many positions at a batch's end predict all tokens that count."""
     counted = (batch["weights"] > 0).any(0)
-    return int(counted.shape[0] - counted.nonzero()[0] + 1)
+    first = counted.nonzero()[0] if counted.any() else counted.shape[0] - 1
+    return int(counted.shape[0] - first + 1)
 
 
 def weighted_loss(logits, batch) -> torch.Tensor:

@@ -169,7 +169,7 @@ def random_logits(batch, vocabulary, seed=0):
 def cross_entropies(logits, row, n):
     """-log p of every token of row n but the first, by torch; index i is token i."""
     ids = torch.tensor(row["input_ids"])
-    losses = torch.nn.functional.cross_entropy(logits[n, : len(ids) - 1], ids[1:], reduction="none")
+    losses = torch.nn.functional.cross_entropy(logits[n, -len(ids) : -1], ids[1:], reduction="none")
     return [0.0, *losses.tolist()]
 
 
@@ -179,8 +179,8 @@ def test_padding_is_not_learned_but_the_end_of_the_answer_is(tokenizer):
     lengths = [len(row["input_ids"]) for row in rows]
     assert lengths[0] < lengths[1] == batch["input_ids"].shape[1]
     assert batch["attention_mask"].sum(1).tolist() == lengths
-    assert batch["input_ids"][0, lengths[0] - 1] == tokenizer.eos_token_id
-    assert batch["weights"][0, lengths[0] - 1] == 1 and not batch["weights"][0, lengths[0] :].any()
+    assert batch["input_ids"][0, -1] == tokenizer.eos_token_id and batch["weights"][0, -1] == 1
+    assert not batch["weights"][0, : -lengths[0]].any()
     logits = random_logits(batch, len(tokenizer)).requires_grad_()
     objectives.weighted_loss(logits, batch).backward()
     learned = logits.grad.abs().sum(-1) > 0  # the logits before each token that counts
@@ -229,11 +229,24 @@ def test_task_prefix_by_hand_whatever_shares_a_batch(tokenizer, alpha):
         share = (1 - alpha) if n % 2 else alpha
         expected.append(share * mean([losses[i] for i in counted]))
         one = objectives.collate([row], tokenizer.pad_token_id)
-        alone.append(objectives.weighted_loss(logits[n : n + 1, : len(losses)], one).item())
+        alone.append(objectives.weighted_loss(logits[n : n + 1, -len(losses) :], one).item())
     # alpha * L_label + (1 - alpha) * L_rationale, means over posts
     found = objectives.weighted_loss(logits, batch).item()
     assert found == pytest.approx(sum(expected) / len(HARD), rel=1e-4)
     assert mean(alone) == pytest.approx(found, rel=1e-4)  # so that batches of one add up to it
+
+
+@pytest.mark.parametrize("loss_on", ["answer", "everything"])
+def test_the_last_logits_are_enough(tokenizer, loss_on):
+    _, batch = batch_of(tokenizer, made("weighted", HARD), loss_on=loss_on)
+    logits = random_logits(batch, len(tokenizer))
+    needed = objectives.logits_needed(batch)
+    assert 1 < needed <= logits.shape[1]
+    assert needed < logits.shape[1] or loss_on == "everything"
+    short = objectives.weighted_loss(logits[:, -needed:], batch)
+    assert short.item() == pytest.approx(objectives.weighted_loss(logits, batch).item(), rel=1e-5)
+    batch["weights"] = torch.zeros_like(batch["weights"])  # alpha 0: a batch of labels alone
+    assert objectives.weighted_loss(logits[:, -objectives.logits_needed(batch) :], batch) == 0
 
 
 def test_a_soft_target_by_hand():

@@ -12,6 +12,7 @@ SPEC = {
     "engine_settings": {"batch": 2, "cache_gb": 1},
     "prompt": {},
     "constrained": False,
+    "max_tokens": 40,
     "posts": {"1": 1, "2": 2},
 }
 
