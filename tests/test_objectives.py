@@ -3,7 +3,6 @@
 import math
 from statistics import mean
 
-import pandas as pd
 import pytest
 import torch
 from conftest import SMALL
@@ -140,20 +139,6 @@ def test_what_cannot_be_taught_is_refused(tokenizer):
     objectives.encode(example, tokenizer, max_length=length)
     with pytest.raises(ValueError, match=f"{length} tokens does not fit max_length={length - 1}"):
         objectives.encode(example, tokenizer, max_length=length - 1)
-
-
-def test_targets_of_each_label_source():
-    table = pd.DataFrame({"text": list("abc"), "label": [1, 0, 1], "gold": [1, 0, 1]})
-    table = table.assign(explanations=[[]] * 3, p_hate=[0.8, 0.1, None]).astype({"label": "Int64"})
-    soft = objectives.targets(table, "teacher_soft")
-    assert [t["p_hate"] for t in soft] == [0.8, 0.1, None]
-    assert [t["label"] for t in soft] == [1, 0, 1] and type(soft[0]["label"]) is int
-    assert [t["p_hate"] for t in objectives.targets(table, "teacher")] == [None] * 3
-    assert objectives.targets(table, "gold") == objectives.targets(table, "teacher")
-    with pytest.raises(ValueError, match="'silver': one of gold, teacher, teacher_soft"):
-        objectives.targets(table, "silver")
-    with pytest.raises(ValueError, match="1 rationales explain a label that is not the gold one"):
-        objectives.targets(table.assign(gold=[0, 0, 1]), "gold")
 
 
 def batch_of(tokenizer, examples, **more):

@@ -1,0 +1,20 @@
+"""What a student should answer: whose label it is taught."""
+
+import pandas as pd
+import pytest
+
+from hsd_utils import objectives
+
+
+def test_targets_of_each_label_source():
+    table = pd.DataFrame({"text": list("abc"), "label": [1, 0, 1], "gold": [1, 0, 1]})
+    table = table.assign(explanations=[[]] * 3, p_hate=[0.8, 0.1, None]).astype({"label": "Int64"})
+    soft = objectives.targets(table, "teacher_soft")
+    assert [t["p_hate"] for t in soft] == [0.8, 0.1, None]
+    assert [t["label"] for t in soft] == [1, 0, 1] and type(soft[0]["label"]) is int
+    assert [t["p_hate"] for t in objectives.targets(table, "teacher")] == [None] * 3
+    assert objectives.targets(table, "gold") == objectives.targets(table, "teacher")
+    with pytest.raises(ValueError, match="'silver': one of gold, teacher, teacher_soft"):
+        objectives.targets(table, "silver")
+    with pytest.raises(ValueError, match="1 rationales explain a label that is not the gold one"):
+        objectives.targets(table.assign(gold=[0, 0, 1]), "gold")
