@@ -2,10 +2,10 @@
 
 GGUF runs in OpenVINO GenAI, llama.cpp and what is built on them, several times faster on a CPU
 than the adapter over torch weights.  Tokenizer, chat template and untouched tensors are copied
-from the base model's own GGUF; merged matrices are stored as Q8_0 (8.5 bits a weight), whose
+from the base model's own GGUF; projections are stored as Q8_0 (8.5 bits a weight), whose
 rounding is far below that of the 4-bit base.
 
-    python -c "from hsd_utils.export import to_gguf; to_gguf(base, adapter_folder, 'student.gguf')"
+    python -c "from hsd_utils.export import to_gguf; to_gguf(base, 'student.gguf', adapter_folder)"
 """
 
 import hashlib
@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, quants
 
+from hsd_utils import download
+
 # Hugging Face's name of a projection -> GGUF's.
 _NAMES = {
     "self_attn.q_proj": "attn_q",
@@ -27,18 +29,20 @@ _NAMES = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+_PROJECTION = re.compile(rf"\.({'|'.join(_NAMES.values())})\.weight$")
 _LORA = re.compile(r"layers\.(\d+)\.(\w+\.\w+)\.lora_A\.weight$")
 
 
-def to_gguf(base: Path, adapter: Path, out: Path) -> Path:
-    """Merge the LoRA adapter in folder ``adapter`` into the GGUF ``base``; written atomically.
+def to_gguf(base: Path, out: Path, adapter: Path | None = None) -> Path:
+    """Write the GGUF ``base`` with its projections as Q8_0, merged with a LoRA adapter if any.
 
-    The merged weight is W + (alpha / r) B A (Hu et al. 2021, section 4.1).  Raises ValueError
-    when the adapter does not fit the base, so that nothing unmerged is taken for a student.
+    The merged weight is W + (alpha / r) B A (Hu et al. 2021, section 4.1).  Written atomically.
+    Raises ValueError when the adapter does not fit the base, so that nothing unmerged is taken
+    for a student.
     """
     reader = GGUFReader(base)
     architecture = reader.fields["general.architecture"].contents()
-    deltas = _deltas(adapter)
+    deltas = _deltas(adapter) if adapter else {}
     if architecture == "llama":
         # llama.cpp keeps the two halves of each rotary pair side by side, so the rows of the
         # query and key projections stand in another order than in the adapter.
@@ -60,11 +64,11 @@ def to_gguf(base: Path, adapter: Path, out: Path) -> Path:
             kind, *inner = field.types
             writer.add_key_value(field.name, field.contents(), kind, inner[0] if inner else None)
     for tensor in reader.tensors:
-        delta = deltas.pop(tensor.name, None)
-        if delta is None:
+        if not _PROJECTION.search(tensor.name):
             writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
             continue
         weight = quants.dequantize(tensor.data, tensor.tensor_type)
+        delta = deltas.pop(tensor.name, np.zeros_like(weight))
         if weight.shape != delta.shape:
             raise ValueError(f"{tensor.name}: adapter {delta.shape}, base {weight.shape}")
         kind = GGMLQuantizationType.Q8_0
@@ -81,12 +85,27 @@ def to_gguf(base: Path, adapter: Path, out: Path) -> Path:
     return out
 
 
+def as_q8(base: Path) -> Path:
+    """The file itself or, where its projections are Q4_1, a copy of it with Q8_0, made once.
+
+    OpenVINO GenAI 2026.4.1 reads Q4_1 coarsely (P(hate) was seen to differ by up to 0.28 from
+    torch on the same weights), Q8_0 within rounding: a base must not look worse than its
+    student for that.
+    """
+    kinds = {t.tensor_type for t in GGUFReader(base).tensors if _PROJECTION.search(t.name)}
+    if GGMLQuantizationType.Q4_1 not in kinds:
+        return base
+    copy = base.with_suffix(".as-Q8_0.gguf")
+    with download.alone(base.parent):
+        return copy if copy.exists() else to_gguf(base, copy)
+
+
 def merged(base: Path, adapter: Path) -> Path:
     """``student.gguf`` in the adapter's folder, made unless it is there and up to date."""
     out, stamp = adapter / "student.gguf", adapter / "student.gguf.json"
     made_from = {"base": base.name, "adapter": digest(adapter)}
     if not (out.exists() and stamp.exists() and json.loads(stamp.read_text()) == made_from):
-        to_gguf(base, adapter, out)
+        to_gguf(base, out, adapter)
         stamp.write_text(json.dumps(made_from))
     return out
 

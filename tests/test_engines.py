@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from conftest import SMALL
 
-from hsd_utils import engines, prompts, verdict
+from hsd_utils import engines, export, prompts, verdict
 from hsd_utils.engines import Request
 
 POSTS = [
@@ -50,10 +50,9 @@ def write(texts=POSTS, **more) -> list[Request]:
 
 
 def test_both_engines_read_like_probabilities_in_the_order_of_the_choices(openvino, transformers):
-    # OpenVINO reads the 4-bit weights of this file coarsely, hence the margin; test_export has
-    # the same comparison over 8-bit weights, and closer.
+    # OpenVINO rounds what goes into a matrix to 8 bits.
     one, other = shares(openvino, weigh()), shares(transformers, weigh())
-    assert one == pytest.approx(other, abs=0.25) and set(one) == set("01234")
+    assert one == pytest.approx(other, abs=0.1) and set(one) == set("01234")
     assert len(set(one.values())) == len(POSTS)  # read from the post
     for request in weigh():
         assert openvino._tokens(openvino._prompt(request)) == transformers._prompt(request)
@@ -87,9 +86,10 @@ def test_a_prefill_begins_the_text_and_max_tokens_end_it(engine):
 
 
 def test_both_engines_write_the_same_at_first(openvino, transformers):
-    asked = [Request("k", [{"role": "user", "content": "What is the capital of France?"}])]
+    begun = "The capital of France is"  # left alone, its first words are nearly a tie
+    asked = [Request("k", [{"role": "user", "content": "Capital of France?"}], prefill=begun)]
     (one,), (other,) = openvino(asked), transformers(asked)
-    assert one.text[:20] == other.text[:20] and "Paris" in one.text
+    assert one.text[:30] == other.text[:30] and "Paris" in one.text
     for answer in (one, other):
         assert answer.finish == "stop" and "<|" not in answer.text
     assert one.prompt_tokens == other.prompt_tokens
@@ -176,7 +176,8 @@ def test_identities_tell_engines_and_weights_apart(openvino, transformers, small
         assert engine.identity["model"] == SMALL and engine.identity["version"]
         assert all(len(digest) == 64 for digest in engine.identity["weights"])
         json.dumps(engine.identity)
-    assert openvino.identity["engine"] == "openvino" and openvino.files == [small]
+    assert openvino.identity["engine"] == "openvino"
+    assert openvino.files == [export.as_q8(small)] and openvino.identity["rewritten"] == "Q8_0"
     assert transformers.identity["precision"] == "bfloat16"
     assert sum(file.stat().st_size for file in transformers.files) > 200e6
 

@@ -79,15 +79,15 @@ def llama_rows(delta: np.ndarray) -> np.ndarray:
 
 def test_merged_weights_by_hand(base, tmp_path):
     folder, products = adapter(tmp_path / "student")
-    before, after = read(base), read(export.to_gguf(base, folder, tmp_path / "out.gguf"))
+    before, after = read(base), read(export.to_gguf(base, tmp_path / "out.gguf", folder))
     assert list(after) == list(before)
     for name in SHAPES:
         key = f"blk.0.{name}.weight"
         delta = products.get(name, np.zeros(SHAPES[name]))
         if GGUFReader(base).fields["general.architecture"].contents() == "llama":
             delta = llama_rows(delta) if name in ("attn_q", "attn_k") else delta
-        # Half a step of Q8_0's 127 in blocks of 32; what was not touched is copied.
-        allowed = np.abs(before[key] + delta).max() / 127 if name in products else 0
+        # Half a step of Q8_0's 127 in blocks of 32.
+        allowed = np.abs(before[key] + delta).max() / 127
         assert np.abs(after[key] - before[key] - delta).max() <= allowed
     fields = GGUFReader(base).fields.values()
     copied = GGUFReader(tmp_path / "out.gguf").fields
@@ -95,6 +95,18 @@ def test_merged_weights_by_hand(base, tmp_path):
         if not field.name.startswith("GGUF."):
             assert copied[field.name].contents() == field.contents()
             assert copied[field.name].types == field.types
+
+
+def test_a_four_bit_base_is_rewritten_once_and_no_other(base, tmp_path):
+    copy = export.as_q8(base)
+    assert copy == tmp_path / "base.as-Q8_0.gguf"
+    before, after = read(base), read(copy)
+    for name, weight in before.items():
+        allowed = np.abs(weight).max() / 127 if "blk" in name else 0
+        assert np.abs(after[name] - weight).max() <= allowed
+    written = copy.stat().st_mtime_ns
+    assert export.as_q8(base) == copy and copy.stat().st_mtime_ns == written
+    assert export.as_q8(copy) == copy
 
 
 def test_an_adapter_of_another_model_is_refused_and_leaves_no_student(base, tmp_path):

@@ -176,7 +176,8 @@ def _done(handle) -> bool:
 def load(model: str, *, adapter: Path | str | None = None, batch: int = 48, cache_gb: int = 2):
     """Open a model's GGUF weights on the CPU.
 
-    adapter: folder of a trained student; merged into its base on first use (``export``).
+    adapter: folder of a trained student; merged into its base on first use (``export``), as a
+    base with Q4_1 weights is rewritten once.
     batch: sequences decoded at once; cache_gb: memory of the key-value cache in GB.
     Raises ValueError for a model without GGUF weights.
     """
@@ -187,4 +188,6 @@ def load(model: str, *, adapter: Path | str | None = None, batch: int = 48, cach
     if adapter is not None:
         path = export.merged(path, Path(adapter))
         identity["adapter"] = export.digest(Path(adapter))
+    elif (exact := export.as_q8(path)) != path:
+        path, identity["rewritten"] = exact, "Q8_0"
     return OpenVINO(path, identity, batch, cache_gb)
