@@ -48,7 +48,7 @@ def plan(profile: str, run: str, overrides: Iterable[str] = ()) -> dict[str, dic
         if not (equals and dot):
             raise Refused(f"-p {override}: write it as 03.epochs=2")
         try:
-            changes.setdefault(resolve(stage), {})[name] = yaml.safe_load(value)
+            changes.setdefault(resolve(stage), {})[name] = _from_here(yaml.safe_load(value))
         except yaml.YAMLError:
             raise Refused(f"-p {override}: the value is not YAML") from None
     planned = {}
@@ -87,6 +87,13 @@ def resolve(stage: str) -> str:
     if not found:
         raise Refused(f"unknown notebook {stage!r}{_nearest(stage, STAGES)}")
     return found[0]
+
+
+def _from_here(value: Any) -> Any:
+    """Files by their full path, since the notebooks run in a folder of their own."""
+    if isinstance(value, list):
+        return [_from_here(part) for part in value]
+    return os.path.abspath(value) if isinstance(value, str) and os.path.isfile(value) else value
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -139,7 +146,9 @@ def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict])
             ) from error
         say(f"{stage}: done in {time.perf_counter() - clock:.0f} s")
     say(f"{profile}: finished in {time.perf_counter() - started:.0f} s")
-    say(f"  results  {run.summary}\n  figures  {run.figure('f1', 'png').parent}")
+    for what, place in (("results", run.summary), ("figures", run.figure("f1", "png").parent)):
+        if place.exists():
+            say(f"  {what}  {place}")
 
 
 def say(line: str) -> None:

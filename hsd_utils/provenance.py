@@ -93,13 +93,19 @@ def stale(run: Run, stage: str, parameters: Mapping[str, Any]) -> str | None:
         return "the notebook changed"
     if recorded["modules"] != modules(stage):
         return "the code it imports changed"
-    for name, digest in files.items():
-        file = run.folder / name
-        if not file.exists():
+    for name in files:
+        if not (run.folder / name).exists():
             return f"{name} is missing"
-        if file_hash(file) != digest:
-            return f"{name} changed"
-    return None
+    return f"{changed[0]} changed" if (changed := _changed(run, files)) else None
+
+
+def _changed(run: Run, files: Mapping[str, str]) -> list[str]:
+    """Those of ``files`` (name -> SHA-256) that are there with another content."""
+    return [
+        name
+        for name, digest in files.items()
+        if (run.folder / name).exists() and file_hash(run.folder / name) != digest
+    ]
 
 
 def assemble(run: Run) -> dict[str, Any]:
@@ -107,9 +113,12 @@ def assemble(run: Run) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
     stages = {}
     for stage in STAGES:
-        # Left out: a stage that has not run, is under way, or whose files are damaged.
+        # Left out: a stage that has not run, is under way, or whose files are damaged, and one
+        # whose inputs were made anew since: its numbers are about something else.
         with suppress(OSError, ValueError):
             manifest = json.loads(run.stage_manifest(stage).read_text())
+            if _changed(run, manifest["inputs"]):
+                continue
             merge(metrics, json.loads(run.results(stage).read_text()))
             stages[stage] = manifest
     write_json(run.metrics, metrics)

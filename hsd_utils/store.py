@@ -58,8 +58,12 @@ class Store:
         digest = _digest(json.dumps(identity, sort_keys=True))
         name = str(identity["model"]).split("/")[-1]
         store = cls(paths.cache() / "answers" / f"{name}-{identity['engine']}-{digest[:8]}.jsonl")
-        if store.path.stat().st_size == 0:
-            store._append({"identity": identity})
+        try:
+            if store.path.stat().st_size == 0:
+                store._append({"identity": identity})
+        except OSError:
+            store.close()
+            raise
         return store
 
     def _index(self) -> None:

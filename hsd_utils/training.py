@@ -26,7 +26,7 @@ os.environ.setdefault("UNSLOTH_RETURN_LOGITS", "1")  # the loss below needs them
 from unsloth import FastLanguageModel  # noqa: E402, I001
 
 import torch  # noqa: E402
-from transformers import EarlyStoppingCallback  # noqa: E402
+from transformers import EarlyStoppingCallback, TrainerState  # noqa: E402
 from transformers.trainer_utils import get_last_checkpoint  # noqa: E402
 from trl import SFTConfig, SFTTrainer  # noqa: E402
 
@@ -145,6 +145,17 @@ def last_checkpoint(folder: Path, fingerprint: str) -> str | None:
         if not (place / "trainer_state.json").exists():  # Trainer writes it last
             shutil.rmtree(place)
     return get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+
+
+def train(trainer: DistilTrainer, folder: Path, fingerprint: str) -> None:
+    """Train, go on from the last checkpoint of the same fingerprint, or take what is finished."""
+    checkpoint, finished = last_checkpoint(folder, fingerprint), folder / "finished"
+    if checkpoint and finished.exists():
+        trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+        trainer._load_best_model()
+        return
+    trainer.train(resume_from_checkpoint=checkpoint)
+    finished.touch()
 
 
 def log(trainer: DistilTrainer) -> list[dict[str, float]]:

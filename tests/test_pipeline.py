@@ -94,6 +94,13 @@ def test_overrides_are_yaml(project, override, value):
     assert plan("demo", "demo", [override])["01_first"][name] == value
 
 
+def test_a_file_named_on_the_command_line_is_found_from_any_folder(project, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.csv").write_text("text,label\n")
+    planned = plan("demo", "demo", ["01.sources=[my.csv, davidson, other.csv]"])
+    assert planned["01_first"]["sources"] == [str(tmp_path / "my.csv"), "davidson", "other.csv"]
+
+
 REFUSED = {
     "01.sice=3": "01_first has no parameter 'sice': did you mean 'size'",
     "01.colour=3": "has no parameter 'colour': one of run, size, rate",
@@ -148,12 +155,14 @@ def test_finished_stages_are_skipped_and_changed_ones_are_not(executed, capsys):
     assert json.loads(Run("demo").metrics.read_text())["01_first"] == {"size": 9}
 
 
-def test_from_and_only_choose_stages(executed):
+def test_from_and_only_choose_stages(executed, capsys):
     assert main(["demo", "--only", "01"]) == 0 and executed == ["01"]
     assert main(["demo", "--from", "02", "--run", "demo"]) == 0 and executed == ["01", "02"]
     assert main(["small", "--run", "other", "--only", "first"]) == 0
     assert Run("other").stage_manifest("01_first").exists()
     assert not Run("other").stage_manifest("02_second").exists()
+    # nothing that is not there is said to be there
+    assert "results" not in (said := capsys.readouterr().out) and "figures" not in said
 
 
 def test_a_failed_stage_stops_the_run_and_is_taken_up_again(project, executed):

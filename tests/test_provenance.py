@@ -193,6 +193,18 @@ def test_a_stage_under_way_or_damaged_is_left_out_of_the_summaries(project):
     assert provenance.assemble(run) == {}
 
 
+def test_a_stage_whose_inputs_changed_since_is_left_out_of_the_summaries(project):
+    run = run_stage("01_first", {"a": 1})
+    stage = Stage("02_second", PARAMETERS)
+    (out := run.folder / "02_second.txt").write_text("done")
+    stage.finish([first := run.folder / "01_first.txt"], [out], {"b": 1})
+    assert json.loads(run.metrics.read_text()) == {"a": 1, "b": 1}
+    first.write_text("another sample")
+    assert provenance.assemble(run) == {"a": 1}
+    first.unlink()  # a published run comes without its posts
+    assert provenance.assemble(run) == {"a": 1, "b": 1}
+
+
 def test_results_are_strict_json(project):
     run = run_stage(results={"p95": float("nan"), "share": float("inf"), "shown": "é"})
     strict = json.loads(run.metrics.read_text(), parse_constant=pytest.fail)

@@ -136,7 +136,7 @@ def taught(loaded, tmp_path_factory):
     """The folder of a trained student, its trainer, weights, and answers before it was saved."""
     folder = tmp_path_factory.mktemp("students") / "whole"
     trainer = start(loaded, folder)
-    trainer.train(resume_from_checkpoint=training.last_checkpoint(folder, "one"))
+    training.train(trainer, folder, "one")
     model, tokenizer, _ = loaded
     weights = copy.deepcopy(lora(model))
     model.save_pretrained(folder)
@@ -175,12 +175,12 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, taught, tmp_path):
     trainer = start(loaded, folder)
     trainer.add_callback(Killed())
     with pytest.raises(KeyboardInterrupt):
-        trainer.train(resume_from_checkpoint=training.last_checkpoint(folder, "one"))
+        training.train(trainer, folder, "one")
     paid = training.log(trainer)[-1]["seconds"]
     found = training.last_checkpoint(folder, "one")
     assert found.endswith("checkpoint-3")
     again = start(loaded, folder)
-    again.train(resume_from_checkpoint=found)
+    training.train(again, folder, "one")
     # The same but for rounding, which is not the same from run to run.
     learned, other = (
         torch.cat([(w[name] - loaded[2][name]).flatten() for name in loaded[2]])
@@ -193,6 +193,13 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, taught, tmp_path):
         kept, other = ([row[name] for row in rows if name in row] for rows in (log, expected))
         assert kept == pytest.approx(other, rel=0.02)
     assert log[-1]["seconds"] > paid * 0.6  # those before the kill are not forgotten
+
+    finished = start(loaded, folder)
+    finished.add_callback(Killed())  # would stop it, if it trained
+    training.train(finished, folder, "one")
+    assert training.log(finished) == log
+    for name, weight in lora(again.model).items():
+        assert torch.equal(weight, lora(finished.model)[name])
 
 
 @pytest.mark.slow
