@@ -60,18 +60,10 @@ class Classifier:
         }
         return np.array([scored.get(key, np.nan) for key in posts["id"]])
 
-    def generate(
-        self, posts: pd.DataFrame, label: int | None = None, converse: Converse | None = None
-    ) -> dict[str, Answer]:
-        """The answer to each post, by post id: free-running, or held to a given label.
-
-        converse: another way to ask, for this call only.
-        """
-        asked = replace(self, converse=converse) if converse else self
-        return self.store.collect(
-            self.engine,
-            [asked.answer_request(post.id, post.text, label) for post in posts.itertuples()],
-        )
+    def generate(self, posts: pd.DataFrame) -> dict[str, Answer]:
+        """The free-running answer to each post, by post id."""
+        asked = [self.answer_request(post.id, post.text) for post in posts.itertuples()]
+        return self.store.collect(self.engine, asked)
 
     def explain(
         self,
@@ -117,19 +109,21 @@ class Classifier:
     ) -> list[dict[str, Any]]:
         """``explain`` without a free-running answer: one generation a post, for production."""
         explainer = replace(self, converse=self.explain_with or self.converse)
-        generated = {}
-        for label in (0, 1):
-            chosen = posts[np.asarray(predicted, dtype=int) == label]
-            generated |= explainer.generate(chosen, label=label)
+        asked = [
+            explainer.answer_request(post.id, post.text, int(label))
+            for post, label in zip(posts.itertuples(), predicted, strict=True)
+        ]
+        generated = self.store.collect(self.engine, asked)
         return _rows(posts, p_hate, predicted, generated, {})
 
     def rationalise(self, posts: pd.DataFrame) -> dict[str, Answer]:
         """Answers given each post's gold label, by post id (the teacher's way of asking only)."""
-        answers = {}
-        for gold, part in posts.groupby("label"):
-            converse = partial(self.converse, gold=int(gold))
-            answers |= self.generate(part, label=int(gold), converse=converse)
-        return answers
+        told = {g: replace(self, converse=partial(self.converse, gold=g)) for g in (0, 1)}
+        asked = [
+            told[post.label].answer_request(post.id, post.text, int(post.label))
+            for post in posts.itertuples()
+        ]
+        return self.store.collect(self.engine, asked)
 
     def _up_to_label(self, posts: pd.DataFrame) -> dict[str, str]:
         """The answer's beginning, up to where the label goes, by post id."""
