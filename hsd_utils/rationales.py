@@ -129,7 +129,15 @@ def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:
 
 
 def write(rows: pd.DataFrame, path: Path) -> None:
-    """JSON Lines, one rationale a line; missing values are null."""
+    """JSON Lines, one rationale a line; missing values are null.
+
+    Raises ValueError when there is none: nothing could be learned from the file.
+    """
+    if rows.empty:
+        raise ValueError(
+            f"no rationale for {path.stem}: look at the answers' reasons, take more posts, or "
+            "raise max_tokens if answers were cut off"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = json.loads(rows.to_json(orient="records"))
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

@@ -3,49 +3,19 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import nbformat
 import pytest
 from filelock import FileLock
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from tiny_project import start, stop, wait_for
 
 from hsd_utils import paths, pipeline, preflight
 from hsd_utils.paths import Run
 from hsd_utils.pipeline import Refused, main, plan
 
 pytest_plugins = "tiny_project"
-# The pipeline on other notebooks than its own: paths first, since names are listed on import.
-DRIVER = """
-import sys
-from pathlib import Path
-from hsd_utils import paths
-paths.NOTEBOOKS, paths.PROFILES = Path(sys.argv[1]), Path(sys.argv[2])
-from hsd_utils import pipeline
-sys.exit(pipeline.main(sys.argv[3:]))
-"""
-
-
-def start(project, *words, **more):
-    places = [project.notebooks, project.profiles]
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, *places, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
-
-
-def wait_for(file, process, seconds=60):
-    for _ in range(seconds * 20):
-        if file.exists() or process.poll() is not None:
-            break
-        time.sleep(0.05)
-    assert file.exists(), process.communicate()
 
 
 @pytest.fixture
@@ -235,8 +205,7 @@ def test_killed_or_stopped_in_the_middle_the_same_command_goes_on(project):
     for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
         process = start(project, "demo")
         wait_for(here, process)
-        process.send_signal(number)
-        said = process.communicate(timeout=60)
+        said = stop(process, number)
         assert process.returncode == code, said
         here.unlink()
     assert "01_first: done already" in said[0]

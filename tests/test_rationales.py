@@ -118,6 +118,8 @@ def test_the_ledger_by_hand():
 def test_rationales_on_disk_come_back_as_they_were(tmp_path):
     path = tmp_path / "new" / "distil.jsonl"
     kept = rationales.resolve(rows(), "keep")
+    with pytest.raises(ValueError, match="no rationale for .*raise max_tokens"):
+        rationales.write(kept.head(0), path)
     rationales.write(kept, path)
     assert len(path.read_bytes().splitlines()) == len(kept)
     back = rationales.load(path, SAMPLE)

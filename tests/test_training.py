@@ -18,13 +18,10 @@ from hsd_utils import objectives, paths, prompts  # isort: skip
 
 
 def test_fingerprints_tell_trainings_apart():
-    one = training.fingerprint([{"input_ids": [1]}], [], r=8, alpha=1)
-    assert one == training.fingerprint([{"input_ids": [1]}], [], alpha=1, r=8)
-    others = [
-        training.fingerprint([{"input_ids": [2]}], [], r=8, alpha=1),
-        training.fingerprint([], [{"input_ids": [1]}], r=8, alpha=1),
-        training.fingerprint([{"input_ids": [1]}], [], r=16, alpha=1),
-    ]
+    some, of, recipe = [{"input_ids": [1]}], training.fingerprint, {"r": 8, "alpha": 1}
+    one = of(some, [], **recipe)
+    assert one == of(some, [], alpha=1, r=8)
+    others = {of([{"input_ids": [2]}], [], **recipe), of([], some, **recipe), of(some, [], r=16)}
     assert len({one, *others}) == 4
 
 
@@ -71,23 +68,11 @@ def test_a_student_that_cannot_be_loaded_says_why(tmp_path, monkeypatch):
         training.probe_from_disk(tmp_path, [])
 
 
-TEXTS = [
-    "the tea is warm",
-    "a red bus came",
-    "we like rain",
-    "my cat naps",
-    "two and two",
-    "good day",
-]
+TEXTS = "the tea is warm|a red bus came|we like rain|my cat naps|two and two|good day".split("|")
 # Whatever is said is hate: nonsense that no model believes before it is taught.
 ROWS = [
-    {
-        "text": text,
-        "label": 1,
-        "p_hate": None,
-        "explanations": [{"input": text, "explanation": "so"}],
-    }
-    for text in TEXTS
+    {"text": t, "label": 1, "p_hate": None, "explanations": [{"input": t, "explanation": "so"}]}
+    for t in TEXTS
 ]
 RECIPE = {
     "learning_rate": 2e-3,
@@ -119,6 +104,10 @@ def loaded(small):
 
 def lora(model) -> dict[str, torch.Tensor]:
     return {name: value for name, value in model.state_dict().items() if "lora_" in name}
+
+
+def moved(weights, untaught) -> torch.Tensor:
+    return torch.cat([(weights[name] - untaught[name]).flatten() for name in untaught])
 
 
 def start(loaded, folder, objective="weighted", **more):
@@ -182,24 +171,21 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, taught, tmp_path):
     again = start(loaded, folder)
     training.train(again, folder, "one")
     # The same but for rounding, which is not the same from run to run.
-    learned, other = (
-        torch.cat([(w[name] - loaded[2][name]).flatten() for name in loaded[2]])
-        for w in (weights, lora(loaded[0]))
-    )
+    learned, other = moved(weights, loaded[2]), moved(lora(loaded[0]), loaded[2])
     assert (learned - other).norm() < 0.1 * learned.norm()
     log, expected = training.log(again), training.log(whole)
     assert [row["step"] for row in log] == [row["step"] for row in expected]
     for name in ("loss", "dev_loss"):
-        kept, other = ([row[name] for row in rows if name in row] for rows in (log, expected))
-        assert kept == pytest.approx(other, rel=0.02)
+        kept, wanted = ([row[name] for row in rows if name in row] for rows in (log, expected))
+        assert kept == pytest.approx(wanted, rel=0.02)
     assert log[-1]["seconds"] > paid * 0.6  # those before the kill are not forgotten
 
     finished = start(loaded, folder)
     finished.add_callback(Killed())  # would stop it, if it trained
     training.train(finished, folder, "one")
     assert training.log(finished) == log
-    for name, weight in lora(again.model).items():
-        assert torch.equal(weight, lora(finished.model)[name])
+    kept = moved(lora(loaded[0]), loaded[2])  # but for the rounding of what is read from disk
+    assert (kept - other).norm() < 0.02 * other.norm()
 
 
 @pytest.mark.slow

@@ -1,5 +1,10 @@
 """A pytest plugin: a project of tiny notebooks in a temporary folder, in place of the real one."""
 
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -66,3 +71,42 @@ def project(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "STAGES", ("01_first", "02_second"))
     monkeypatch.setattr(pipeline, "PROFILES", ("demo", "small"))
     return made
+
+
+# The pipeline on other notebooks than its own: paths first, since names are listed on import.
+DRIVER = """
+import sys
+from pathlib import Path
+from hsd_utils import paths
+paths.NOTEBOOKS, paths.PROFILES = Path(sys.argv[1]), Path(sys.argv[2])
+from hsd_utils import pipeline
+sys.exit(pipeline.main(sys.argv[3:]))
+"""
+
+
+def start(project, *words, **more):
+    places = [project.notebooks, project.profiles]
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, *places, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def stop(process, number, seconds=30):
+    """Send the signal, and again as a person would: asyncio can lose a KeyboardInterrupt."""
+    for _ in range(3):
+        process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=seconds)
+    pytest.fail(f"the pipeline does not stop at signal {number}")
+
+
+def wait_for(file, process, seconds=60):
+    for _ in range(seconds * 20):
+        if file.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert file.exists(), process.communicate()
