@@ -13,7 +13,6 @@ at once.  pip's own settings (``PIP_NO_INDEX``, ``PIP_FIND_LINKS`` and so on) ho
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -26,6 +25,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
+
+from hsd_utils import paths
 
 HUB_SECONDS = 5  # for the hub's first answer; it retries on its own for longer once it spoke
 PACKAGES_AT_ONCE = 4
@@ -95,9 +96,8 @@ def _wrong(model, folder: Path) -> list[str]:
     for name, (digest, size) in model.files.items():
         path = folder / name
         if path.is_file() and path.stat().st_size == size:
-            with open(path, "rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() == digest:
-                    continue
+            if paths.sha256(path) == digest:
+                continue
         found.append(name)
     return found
 
@@ -105,7 +105,7 @@ def _wrong(model, folder: Path) -> list[str]:
 def _download(model, home: Path) -> None:
     """Fetch into a folder beside ``home``, verify, and move the files into place."""
     by_hand = f"or put {', '.join(model.files)} of {model.repository} into {home}"
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+    if paths.offline():
         raise ConnectionError(
             f"{model.name} is not in the cache and HF_HUB_OFFLINE is set: unset it once, {by_hand}"
         )

@@ -8,7 +8,6 @@ rounding is far below that of the 4-bit base.
     python -c "from hsd_utils.export import to_gguf; to_gguf(base, 'student.gguf', adapter_folder)"
 """
 
-import hashlib
 import json
 import os
 import re
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, quants
 
-from hsd_utils import download
+from hsd_utils import download, paths
 
 # Hugging Face's name of a projection -> GGUF's.
 _NAMES = {
@@ -112,7 +111,7 @@ def merged(base: Path, adapter: Path) -> Path:
 
 def digest(adapter: Path) -> str:
     """SHA-256 of an adapter's weights: what tells one student from another."""
-    return hashlib.sha256((adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
+    return paths.sha256(adapter / "adapter_model.safetensors")
 
 
 def _deltas(adapter: Path) -> dict[str, np.ndarray]:

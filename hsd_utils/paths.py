@@ -8,6 +8,7 @@ sets already on disk; default: none, they are downloaded into the cache once).
     python -c "from hsd_utils.paths import Run; print(Run('demo').sample('eval'))"
 """
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -31,6 +32,16 @@ def data_dir() -> Path | None:
     """Folder of public data sets already on disk, or None when none was named."""
     named = os.environ.get("HSD_DATA_DIR")
     return Path(named) if named else None
+
+
+def offline() -> bool:
+    """Whether ``HF_HUB_OFFLINE`` keeps everything off the network, as it does for the hub."""
+    return os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in {"1", "true", "yes", "on"}
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def outputs() -> Path:

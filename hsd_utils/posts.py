@@ -89,28 +89,37 @@ def write_jsonl(table: pd.DataFrame, path: str | Path) -> None:
     The same table gives the same bytes; the file appears whole or not at all.
     """
     check(table)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     columns = [column for column in COLUMNS if column in table]
+    rows = zip(*(table[column].tolist() for column in columns), strict=True)
+    named = (zip(columns, values, strict=True) for values in rows)
+    write_rows(({c: v for c, v in pairs if v != [] and v == v} for pairs in named), Path(path))
+
+
+def read_jsonl(path: str | Path) -> pd.DataFrame:
+    """The table that ``write_jsonl`` wrote; see ``read_rows``."""
+    return make(read_rows(Path(path)))
+
+
+def write_rows(rows: Iterable[dict], path: Path) -> None:
+    """Write JSON Lines; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + f".{os.getpid()}.part")
     try:
         with open(part, "w", encoding="utf-8", newline="\n") as lines:
-            for values in zip(*(table[column].tolist() for column in columns), strict=True):
-                row = {c: v for c, v in zip(columns, values, strict=True) if v != [] and v == v}
-                lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+            lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def read_jsonl(path: str | Path) -> pd.DataFrame:
-    """The table that ``write_jsonl`` wrote.
+def read_rows(path: Path) -> list[dict]:
+    """The rows that ``write_rows`` wrote.
 
-    Raises FileNotFoundError, or ValueError for a line that is not a JSON object (a cut-off copy).
+    Raises FileNotFoundError, or ValueError for a line that is not a JSON object (a cut-off copy)
+    and for a file without any.
     """
-    path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: run the notebook that writes it (01) first")
+        raise FileNotFoundError(f"{path} is not there: run the notebook that writes it first")
     rows = []
     with open(path, encoding="utf-8", newline="\n") as lines:
         for number, line in enumerate(lines, 1):
@@ -126,7 +135,7 @@ def read_jsonl(path: str | Path) -> pd.DataFrame:
             rows.append(row)
     if not rows:
         raise ValueError(f"{path} is empty: run the notebook that writes it again")
-    return make(rows)
+    return rows
 
 
 def mask(text: str) -> str:

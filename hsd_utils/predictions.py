@@ -14,26 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hsd_utils import metrics
+from hsd_utils import metrics, posts
 
 
 def write(rows: pd.DataFrame, path: Path) -> None:
     """JSON Lines, one prediction a line; missing values are null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = json.loads(rows.to_json(orient="records"))
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    path.write_text(text, encoding="utf-8")
+    posts.write_rows(json.loads(rows.to_json(orient="records")), path)
 
 
 def load(path: Path) -> pd.DataFrame:
-    with path.open(encoding="utf-8") as lines:  # not splitlines: a quote may hold U+2028
-        return pd.DataFrame([json.loads(line) for line in lines])
-
-
-def quotes_found(rows: pd.DataFrame) -> float | None:
-    """Share of all quotes that stand in their post; None when there is no quote."""
-    found = [quote["how"] is not None for row in rows["explanations"] for quote in row]
-    return float(np.mean(found)) if found else None
+    return pd.DataFrame(posts.read_rows(path))
 
 
 def as_generated(label: np.ndarray, rows: pd.DataFrame, resamples: int, seed: int) -> dict:

@@ -13,7 +13,6 @@ from typing import Any
 import psutil
 
 from hsd_utils import paths
-from hsd_utils.readers import files
 
 
 def lacking(requires: Mapping[str, Any]) -> list[str]:
@@ -64,7 +63,7 @@ def _hub(repositories: list[str]) -> list[str]:
     missing = []
     if not get_token():
         missing.append("Hugging Face token: none; run `hf auth login` or set HF_TOKEN")
-    if files.offline():
+    if paths.offline():
         return [*missing, "Hugging Face Hub: HF_HUB_OFFLINE is set; unset it"]
     for name in repositories:
         kind, _, repository = name.rpartition(":")

@@ -72,7 +72,7 @@ class Stage:
         assemble(self.run)
 
     def _hashes(self, files: Iterable[Path]) -> dict[str, str]:
-        return {_relative(Path(f), self.run): file_hash(Path(f)) for f in files}
+        return {_relative(Path(f), self.run): paths.sha256(Path(f)) for f in files}
 
 
 def stale(run: Run, stage: str, parameters: Mapping[str, Any]) -> str | None:
@@ -104,7 +104,7 @@ def _changed(run: Run, files: Mapping[str, str]) -> list[str]:
     return [
         name
         for name, digest in files.items()
-        if (run.folder / name).exists() and file_hash(run.folder / name) != digest
+        if (run.folder / name).exists() and paths.sha256(run.folder / name) != digest
     ]
 
 
@@ -209,11 +209,6 @@ def _code(stage: str) -> str:
 
 def _text_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_hash(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _notebook(stage: str) -> Path:

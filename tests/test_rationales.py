@@ -166,8 +166,8 @@ def test_predictions_on_disk_come_back_as_they_were(tmp_path):
 
 
 def test_quotes_found_counts_quotes_and_not_posts():
-    assert predictions.quotes_found(judged()) == pytest.approx(3 / 4)
-    assert predictions.quotes_found(judged().iloc[2:5]) is None
+    assert rationales.quotes_found(judged()) == pytest.approx(3 / 4)
+    assert rationales.quotes_found(judged().iloc[2:5]) is None
 
 
 def test_a_failed_answer_is_a_wrong_one():

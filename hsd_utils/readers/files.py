@@ -12,7 +12,6 @@ promised bytes, so Stormfront is checked by what is inside.
 """
 
 import hashlib
-import os
 import zipfile
 from pathlib import Path
 
@@ -78,7 +77,7 @@ def find(name: str) -> Path:
     if local and local.is_file():
         return local
     cached = paths.cache() / "data" / relative
-    if offline() and not cached.is_file():
+    if paths.offline() and not cached.is_file():
         raise _not_found(name, "HF_HUB_OFFLINE is set")
 
     import pooch  # here, since it brings in the network libraries
@@ -126,15 +125,6 @@ def contents(top: Path | zipfile.Path) -> str:
     for text in sorted((top / "all_files").iterdir(), key=lambda file: file.name):
         total.update(text.name.encode() + b"\0" + text.read_bytes() + b"\0")
     return total.hexdigest()
-
-
-def sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in {"1", "true", "yes", "on"}
 
 
 def _address(name: str) -> str:

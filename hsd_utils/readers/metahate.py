@@ -78,7 +78,7 @@ def collection() -> Path:
             repo_type="dataset",
             allow_patterns=["*.tsv"],
             etag_timeout=5,
-            local_files_only=files.offline(),
+            local_files_only=paths.offline(),
         )
         for found in sorted(Path(folder).rglob("*.tsv")):
             return found
@@ -95,7 +95,7 @@ def collection() -> Path:
 
 def _load(path: Path) -> tuple[pd.DataFrame, dict]:
     frame, counts = tables.load(path, ["label", "text"])
-    return frame, {**counts, "file": path.name, "sha256": files.sha256(path)}
+    return frame, {**counts, "file": path.name, "sha256": paths.sha256(path)}
 
 
 def _mismatches(posts: pd.DataFrame, rows: np.ndarray, labels: pd.Series) -> int:

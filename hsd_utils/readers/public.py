@@ -20,6 +20,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from hsd_utils import paths
 from hsd_utils.readers import files, tables
 
 
@@ -140,4 +141,4 @@ def hatecheck() -> tuple[pd.DataFrame, dict]:
 
 
 def _with_file(counts: dict, path) -> dict:
-    return {**counts, "file": path.name, "sha256": files.sha256(path)}
+    return {**counts, "file": path.name, "sha256": paths.sha256(path)}
