@@ -113,7 +113,7 @@ def trainer(
         report_to="none",
         **arguments,
     )
-    return DistilTrainer(
+    made = DistilTrainer(
         model=model,
         processing_class=tokenizer,
         args=config,
@@ -122,6 +122,12 @@ def trainer(
         data_collator=lambda rows: objectives.collate(rows, tokenizer.pad_token_id),
         callbacks=[EarlyStoppingCallback(early_stopping_patience=patience)],
     )
+    # TRL puts the adapter of a quantised model into bfloat16, where an update that is small
+    # against its weight is rounded away.  Autocast still multiplies in bfloat16.
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+    return made
 
 
 def fingerprint(train: list[dict], dev: list[dict], **recipe: Any) -> str:

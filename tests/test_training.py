@@ -136,6 +136,12 @@ def taught(loaded, tmp_path_factory):
 
 
 @pytest.mark.slow
+def test_the_adapter_learns_in_float32(taught):
+    _, _, weights, _ = taught
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
+
+
+@pytest.mark.slow
 def test_the_loss_goes_down_and_the_log_says_when(taught):
     _, trainer, _, _ = taught
     log = training.log(trainer)
@@ -172,20 +178,19 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, taught, tmp_path):
     training.train(again, folder, "one")
     # The same but for rounding, which is not the same from run to run.
     learned, other = moved(weights, loaded[2]), moved(lora(loaded[0]), loaded[2])
-    assert (learned - other).norm() < 0.1 * learned.norm()
+    assert (learned - other).norm() < 0.01 * learned.norm()
     log, expected = training.log(again), training.log(whole)
     assert [row["step"] for row in log] == [row["step"] for row in expected]
     for name in ("loss", "dev_loss"):
         kept, wanted = ([row[name] for row in rows if name in row] for rows in (log, expected))
-        assert kept == pytest.approx(wanted, rel=0.02)
+        assert kept == pytest.approx(wanted, rel=1e-3)
     assert log[-1]["seconds"] > paid * 0.6  # those before the kill are not forgotten
 
     finished = start(loaded, folder)
     finished.add_callback(Killed())  # would stop it, if it trained
     training.train(finished, folder, "one")
     assert training.log(finished) == log
-    kept = moved(lora(loaded[0]), loaded[2])  # but for the rounding of what is read from disk
-    assert (kept - other).norm() < 0.02 * other.norm()
+    assert torch.equal(moved(lora(loaded[0]), loaded[2]), other)
 
 
 @pytest.mark.slow
