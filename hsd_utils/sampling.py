@@ -2,10 +2,10 @@
 
 Three visible steps, each returning what it kept and plain counts of everything it dropped.  A
 sample is half hate and half not within each source.  No group (template, thread, user) and no
-near duplicate reaches two splits: posts are linked by both, and whole clusters go to one split.
+near duplicate reaches two splits: posts are linked by both, and a cluster goes to one split,
+which takes a second post of it only after one of every other.
 
-    python -c "from hsd_utils import readers, sampling; t, _ = readers.read('corpus'); \\
-        print(sampling.draw(t, {'distil': 40, 'eval': 20}, seed=1)[1]['drawn'])"
+    samples, counts = sampling.draw(readers.read("corpus")[0], {"distil": 40, "eval": 20}, seed=1)
 """
 
 import re
@@ -98,8 +98,7 @@ def draw(
     """Samples of the asked sizes, by split, and counts; see ``quotas`` for how sizes are shared.
 
     The same posts, sizes and seed give the same samples, whatever the order of rows.  Raises
-    ValueError when a source has too few posts of a label, or when clusters are so large that the
-    splits cannot be filled; the message says what to do.
+    ValueError, saying what to do, for too few posts of a label or clusters too large to split.
     """
     if table["label"].nunique() < 2:
         raise ValueError(
@@ -128,9 +127,10 @@ def draw(
     pairs = near_duplicates.pairs(pool["text"], near_duplicate)
     cluster = near_duplicates.clusters(pool["group"], pairs)
     sizes_of_clusters = np.bincount(cluster)
-    # At random first; where that leaves a gap, large clusters first and single posts as filling.
+    # One post a cluster before a second; where that leaves a gap, the largest clusters first.
+    varied = np.argsort(pd.Series(cluster).groupby(cluster).cumcount(), kind="stable")
     largest_first = np.lexsort((cluster, -sizes_of_clusters[cluster]))
-    for packing in (np.arange(len(pool)), largest_first):
+    for packing in (varied, largest_first):
         chosen, missing, passed_over = _pack(packing, cell, cluster, needed)
         if not missing.any():
             break

@@ -130,6 +130,13 @@ def test_near_duplicates_do_not_cross_splits():
     assert sampling.overlap(apart) == ["160 pairs of near duplicates are in two splits"]
 
 
+def test_a_second_post_of_a_group_is_taken_only_when_every_group_gave_one():
+    samples, _ = sampling.draw(toy(even(40), group_size=4), {"distil": 20, "eval": 20}, seed=1)
+    assert all(sample["group"].is_unique for sample in samples.values())
+    samples, _ = sampling.draw(toy(even(40), group_size=4), {"distil": 40}, seed=1)
+    assert set(samples["distil"].groupby("group").size()) <= {1, 2}
+
+
 def test_overlap_names_shared_ids_and_groups():
     table = toy(even(10), group_size=2)
     problems = sampling.overlap({"one": table.iloc[:11], "two": table.iloc[10:]})
