@@ -132,6 +132,7 @@ def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict])
                 kernel_name="python3",
                 cwd=str(paths.NOTEBOOKS),
                 progress_bar={"desc": stage, "mininterval": 5.0, "leave": False},
+                extra_arguments=["--log-level=40"],  # its warnings break the progress line
             )
         except PapermillExecutionError as error:
             raise Refused(

@@ -26,10 +26,11 @@ def write(run: Run) -> str:
     machine = manifest["hardware"]
     figures = sorted(run.figure("f1", "png").parent.glob("*.png"))
     shown = "\n\n".join(f"![{file.stem}]({os.path.relpath(file, run.folder)})" for file in figures)
+    seconds = ", ".join(f"{stage} {spent:.0f} s" for stage, spent in manifest["seconds"].items())
     text = f"""# Results of run `{run.name}`
 
-Commit {manifest["commit"]}, {machine["processor"]}, {machine["cores"]} cores,
-GPU {machine["gpu"] or "none"}. Seconds a stage: {manifest["seconds"]}.
+Commit {manifest["commit"]}; {machine["processor"]}, {machine["cores"]} cores,
+{machine["gpu"] or "no GPU"}; {seconds}.
 
 {describe(metrics)}
 

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 from fakes import FakeEngine, P
+from tiny_project import project as project  # a fixture, offered to all
 
 from hsd_utils import models, prompts
 from hsd_utils.scoring import Classifier

@@ -10,7 +10,6 @@ from hsd_utils import machine, paths, provenance
 from hsd_utils.paths import Run
 from hsd_utils.provenance import Stage, stale
 
-pytest_plugins = "tiny_project"
 PARAMETERS = {
     "run": "demo",
     "size": 2,

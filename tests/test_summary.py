@@ -54,8 +54,8 @@ def test_everything_measured_is_there(run):
         "distil 100, eval 80, balanced over corpus, ethos",
         "| student - teacher | -0.09 (-0.19–0.01) | 0.034 | n/a |",
         "| time saved | 0.912 | 0.540 |",
-        "Commit abc123+, A Chip, 2 cores",
-        "GPU none",
+        "Commit abc123+; A Chip, 2 cores",
+        "no GPU; 01_sampling 9 s.",
         "![f1](figures/f1.png)",
     ):
         assert words in text, words
