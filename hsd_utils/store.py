@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from hsd_utils import paths
-from hsd_utils.engines import Answer, Engine, Request
+from hsd_utils.engines import UNANSWERED, Answer, Engine, Request
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Store:
                 missing[shape] = request
         asked = {request.key: request for request in missing.values()}
         for answer in engine(asked.values()):
-            if answer.finish != "too long":  # it may fit an engine with more memory
+            if answer.finish not in UNANSWERED:
                 self.put(asked[answer.key], answer)
             yield answer
             for twin in twins.get(answer.key, []):

@@ -22,9 +22,14 @@ from hsd_utils import models
 
 # Name -> module with a ``load`` function; imported on use, since each is heavy.
 ENGINES = {
+    "openai": "hsd_utils.engines.openai",
     "openvino": "hsd_utils.engines.openvino",
     "transformers": "hsd_utils.engines.transformers",
 }
+
+
+# How an answer ends that is none: not stored, so that another try is made by a rerun.
+UNANSWERED = ("too long", "failed")
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,9 @@ class Request:
 class Answer:
     """What came back.
 
-    finish: "stop", "length" (cut at max_tokens), "choices", or "too long" (a prompt that does
-    not fit the engine: no text, no probabilities).  seconds: the engine's wall
+    finish: "stop", "length" (cut at max_tokens), "choices", or one of ``UNANSWERED``: "too long"
+    (a prompt that does not fit the engine) or "failed" (after all retries), both without text
+    or probabilities.  seconds: the engine's wall
     time since the answer before, so that they add up to the time paid.  probabilities: one
     a choice, summing to 1 over the choices; empty for a generated answer.
     """

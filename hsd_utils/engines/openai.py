@@ -1,0 +1,264 @@
+"""Any OpenAI-compatible endpoint: vLLM, SGLang, llama.cpp, Ollama, a hosted service.
+
+Posts leave this machine for the address that the caller names, and nowhere else.  The official
+client retries what may pass (408, 409, 429, 5xx, time-outs, cut connections) with backoff and
+jitter and honours Retry-After; here are the bound on requests in flight, the deadline of each,
+the budget, and how a label's probability is read from the log-probabilities of its token.
+
+    export OPENAI_API_KEY=...   # where the endpoint wants one
+    engines.load("openai", "Qwen/Qwen2.5-7B-Instruct", base_url="http://localhost:8000/v1")
+"""
+
+import asyncio
+import math
+import os
+import queue
+import random
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from urllib.parse import urlsplit
+
+import openai
+
+from hsd_utils.engines import Answer, Request
+
+CHARACTERS_A_TOKEN = 4  # English, about; for the estimate only
+FIRST_WAIT = 0.5  # seconds before a second try, doubled each time up to eight
+LABEL_TOKENS = 16  # up to and including the label, with room for white space
+
+
+class NotACompletion(Exception):
+    """An answer of the endpoint that is none."""
+
+
+# What may pass, after the client's own retries; all else is for the caller to mend.
+FAULTS = (
+    TimeoutError,
+    ValueError,  # half a JSON
+    NotACompletion,
+    openai.APIConnectionError,
+    openai.APIResponseValidationError,
+    openai.InternalServerError,
+    openai.RateLimitError,
+    openai.ConflictError,
+)
+
+
+class OverBudget(RuntimeError):
+    """The budget is spent: answers so far are kept, and a larger one goes on from there."""
+
+
+class Endpoint:
+    constrained = True
+
+    def __init__(self, connect, identity: dict, concurrency: int, deadline: float, budget):
+        self.connect, self.identity, self.batch = connect, identity, concurrency
+        self.deadline, self.budget = deadline, budget
+        self.schemas = True  # until the server refuses one
+        self.files: list = []
+
+    def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        requests = list(requests)
+        if not requests:
+            return
+        print(self.budget.estimate(requests, self.identity["weights"][0]), flush=True)
+        done: queue.SimpleQueue = queue.SimpleQueue()
+        stop = threading.Event()
+        # A loop of its own in a thread of its own: JupyterLab's kernel has one running already.
+        work = threading.Thread(target=lambda: asyncio.run(self._all(requests, done.put, stop)))
+        work.start()
+        clock = time.perf_counter()
+        try:
+            while (found := done.get()) is not None:
+                if isinstance(found, BaseException):
+                    raise found
+                now = time.perf_counter()
+                yield Answer(*found[:4], now - clock, *found[4:])
+                clock = now
+        finally:
+            stop.set()
+            work.join()
+
+    async def _all(self, requests: list[Request], put, stop: threading.Event) -> None:
+        """Ask everything, ``batch`` at once; put what an Answer holds, an error, and a None."""
+        slots = asyncio.Semaphore(self.batch)
+
+        async def ask(client, request: Request) -> None:
+            try:
+                async with asyncio.timeout(self.deadline):
+                    put(await self._ask(client, request))
+            except FAULTS as error:
+                # It has had its retries: this post is counted as failed, the others go on.
+                put((request.key, "", 0, 0, "failed"))
+                self.budget.failed(error)
+            finally:
+                slots.release()
+
+        try:
+            async with self.connect() as client, asyncio.TaskGroup() as group:
+                for request in requests:
+                    await slots.acquire()
+                    if stop.is_set() or self.budget.spent():
+                        break
+                    group.create_task(ask(client, request))
+            if self.budget.spent():
+                put(OverBudget(f"{self.budget.spent()}: raise it and rerun, answers are kept"))
+        except* Exception as errors:  # nothing that a retry could mend: a key, a model's name
+            put(errors.exceptions[0])
+        finally:
+            put(None)
+
+    async def _ask(self, client, request: Request) -> tuple:
+        """One answer; what is no completion at all is asked for again, as a fault would be."""
+        for attempt in range(client.max_retries + 1):
+            got = await self._complete(client, request)
+            if getattr(got, "choices", None) and got.choices[0].message is not None:
+                return self._read(request, got)
+            await asyncio.sleep(min(FIRST_WAIT * 2**attempt, 8) * random.uniform(0.75, 1))
+        raise NotACompletion("the endpoint does not answer with completions")
+
+    async def _complete(self, client, request: Request):
+        if request.choices and not request.prefill.startswith('{"hate_speech"'):
+            raise RuntimeError("an endpoint can weigh a label only where it comes first")
+        more = {"max_tokens": request.max_tokens}
+        if request.choices:
+            more = {"max_tokens": LABEL_TOKENS, "logprobs": True, "top_logprobs": 20}
+        asked = {"model": self.identity["model"], "messages": request.messages, "temperature": 0}
+        schema = request.schema or (_label_schema(request.choices) if request.choices else None)
+        if schema and self.schemas:
+            form = {"name": "answer", "schema": schema, "strict": True}
+            form = {"type": "json_schema", "json_schema": form}
+            try:
+                return await client.chat.completions.create(**asked, **more, response_format=form)
+            except openai.BadRequestError as error:
+                if "response_format" not in str(error) and "schema" not in str(error):
+                    raise
+                # What it writes without a schema is parsed, and repaired, like any answer.
+                self.schemas = False
+                print("the endpoint refuses JSON schemas: asking without", flush=True)
+        return await client.chat.completions.create(**asked, **more)
+
+    def _read(self, request: Request, got) -> tuple:
+        usage, choice = got.usage, got.choices[0]
+        counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+        self.budget.add(*counts)
+        if request.choices:
+            shares = label_shares(choice.logprobs, request.choices)
+            return (request.key, "", *counts, "choices", shares)
+        finish = "length" if choice.finish_reason == "length" else "stop"
+        return (request.key, choice.message.content or "", *counts, finish)
+
+
+def label_shares(logprobs, choices: Sequence[str]) -> list[float]:
+    """How the label's words share the probability at the first token that begins one of them.
+
+    Each of a server's top log-probabilities counts for the word that it begins; a word that is
+    not among them has none.  Empty where the server gave none or no label was reached.
+    """
+    for token in getattr(logprobs, "content", None) or []:
+        if any(_begins(token.token, word) for word in choices):
+            top = {t.token: math.exp(t.logprob) for t in (token, *token.top_logprobs)}
+            mass = [sum(p for t, p in top.items() if _begins(t, word)) for word in choices]
+            return [m / sum(mass) for m in mass]
+    return []
+
+
+def _begins(token: str, word: str) -> bool:
+    """Whether a token (perhaps with the quotation mark before it) begins the word."""
+    bare = token.lstrip(' "')
+    return bool(bare) and (word.startswith(bare) or bare.startswith(word))
+
+
+def _label_schema(choices: Sequence[str]) -> dict:
+    words = {"type": "string", "enum": list(choices)}
+    rules = {"required": ["hate_speech"], "additionalProperties": False}
+    return {"type": "object", "properties": {"hate_speech": words}} | rules
+
+
+class Budget:
+    """What may be spent at an endpoint, and what has been.
+
+    Prices are for a million tokens, in any currency; ``None`` limits nothing.
+    """
+
+    def __init__(
+        self, price_in: float, price_out: float, max_cost, max_tokens_total, patience: int
+    ):
+        self.prices, self.max_cost, self.max_tokens = (
+            (price_in, price_out),
+            max_cost,
+            max_tokens_total,
+        )
+        self.tokens, self.failures, self.patience = [0, 0], 0, patience
+
+    def add(self, prompt: int, answer: int) -> None:
+        self.tokens = [self.tokens[0] + prompt, self.tokens[1] + answer]
+        self.failures = 0
+
+    def failed(self, error: Exception) -> None:
+        """Raises the error itself after ``patience`` failures in a row: nothing gets through."""
+        self.failures += 1
+        if self.failures >= self.patience:
+            raise ConnectionError(f"{self.failures} requests in a row failed") from error
+
+    def cost(self, tokens: Sequence[int]) -> float:
+        return sum(n * price for n, price in zip(tokens, self.prices, strict=True)) / 1e6
+
+    def spent(self) -> str | None:
+        """Which limit is reached, in words."""
+        if self.max_cost is not None and self.cost(self.tokens) >= self.max_cost:
+            return f"{self.cost(self.tokens):.4f} spent of max_cost {self.max_cost}"
+        if self.max_tokens is not None and sum(self.tokens) >= self.max_tokens:
+            return f"{sum(self.tokens)} tokens used of max_tokens_total {self.max_tokens}"
+        return None
+
+    def estimate(self, requests: Sequence[Request], address) -> str:
+        """What the requests may take, in words: at most, since answers seldom reach max_tokens."""
+        characters = sum(len(m["content"]) for r in requests for m in r.messages)
+        answers = sum(LABEL_TOKENS if r.choices else r.max_tokens for r in requests)
+        tokens = (characters // CHARACTERS_A_TOKEN, answers)
+        price = f", at most {self.cost(tokens):.4f}" if any(self.prices) else ""
+        return (
+            f"{len(requests)} posts go to {address}: about {tokens[0]} tokens there and at most "
+            f"{tokens[1]} back{price}"
+        )
+
+
+def load(
+    model: str,
+    *,
+    base_url: str,
+    concurrency: int = 32,
+    deadline: float = 600.0,
+    timeout: float = 120.0,
+    retries: int = 6,
+    price_in: float = 0.0,
+    price_out: float = 0.0,
+    max_cost: float | None = None,
+    max_tokens_total: int | None = None,
+):
+    """Open a model behind an endpoint.
+
+    base_url: where posts are sent, named by the caller always.  concurrency: requests in
+    flight; timeout: seconds for one try, deadline: for all tries of a request.  Prices per
+    million tokens and limits: see ``Budget``.  The key is read from OPENAI_API_KEY only.
+    Raises ValueError for an address that is none.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ValueError(f"base_url {base_url!r}: write it like http://localhost:8000/v1, no key")
+    connect = partial(
+        openai.AsyncOpenAI,
+        base_url=base_url,
+        api_key=os.environ.get("OPENAI_API_KEY", "none"),
+        timeout=timeout,
+        max_retries=retries,
+    )
+    # Who serves the model, with which weights, is for the endpoint to say: its address stands
+    # for it, so that two servers' answers are never mixed.
+    identity = {"engine": "openai", "version": "chat.completions", "model": model}
+    identity["weights"] = [base_url.rstrip("/")]
+    budget = Budget(price_in, price_out, max_cost, max_tokens_total, patience=3 * concurrency)
+    return Endpoint(connect, identity, concurrency, deadline, budget)

@@ -1,0 +1,104 @@
+"""An OpenAI-compatible server on loopback that fails on demand, for tests."""
+
+import asyncio
+import threading
+
+from aiohttp import web
+
+from hsd_utils import verdict
+
+
+class FaultyServer:
+    """Answers by rule; ``faults`` maps a post to what goes wrong before it is answered.
+
+    A fault is a status code, "hang", "cut", "garbage", "half" or "none" (no choices); each is
+    done once, in the order given.  ``asked`` counts requests by post; ``paid`` those answered.
+    """
+
+    def __init__(self, faults=None, schemas=True, logprobs=True, retry_after="0.01"):
+        self.faults = {post: list(planned) for post, planned in (faults or {}).items()}
+        self.schemas, self.logprobs, self.retry_after = schemas, logprobs, retry_after
+        self.asked, self.paid, self.bodies, self.keys = {}, {}, [], set()
+        self.running = self.most = 0
+
+    def __enter__(self):
+        self.loop, started = asyncio.new_event_loop(), threading.Event()
+
+        async def start():
+            app = web.Application()
+            app.router.add_post("/v1/chat/completions", self._handle)
+            self.runner = web.AppRunner(app, shutdown_timeout=0.1)
+            await self.runner.setup()
+            site = web.TCPSite(self.runner, "127.0.0.1", 0)
+            await site.start()
+            port = site._server.sockets[0].getsockname()[1]
+            self.url = f"http://127.0.0.1:{port}/v1"
+            started.set()
+
+        def run():
+            self.loop.run_until_complete(start())
+            self.loop.run_forever()
+
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+        started.wait(10)
+        return self
+
+    def __exit__(self, *_):
+        asyncio.run_coroutine_threadsafe(self.runner.cleanup(), self.loop).result(10)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+
+    async def _handle(self, request):
+        body = await request.json()
+        self.bodies.append(body)
+        self.keys.add(request.headers.get("Authorization"))
+        post = body["messages"][-1]["content"]
+        self.asked[post] = self.asked.get(post, 0) + 1
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await asyncio.sleep(0.005)
+            return await self._answer(request, body, post)
+        finally:
+            self.running -= 1
+
+    async def _answer(self, request, body, post):
+        if "response_format" in body and not self.schemas:
+            return web.json_response({"error": {"message": "response_format: no"}}, status=400)
+        if planned := self.faults.get(post):
+            fault = planned.pop(0)
+            if fault == "hang":
+                await asyncio.sleep(30)
+            if fault == "cut":
+                request.transport.close()
+                return web.Response()
+            if fault == "garbage":
+                return web.Response(text="<html>busy</html>", content_type="text/html")
+            if fault == "half":
+                return web.Response(text='{"id": "x", "cho', content_type="application/json")
+            if fault == "none":
+                return web.json_response({**self._shell(post), "choices": []})
+            if isinstance(fault, int):
+                headers = {"Retry-After": self.retry_after} if fault == 429 else {}
+                error = {"error": {"message": f"fault {fault}"}}
+                return web.json_response(error, status=fault, headers=headers)
+        self.paid[post] = self.paid.get(post, 0) + 1
+        text = verdict.write(1, [{"input": post[:5], "explanation": "because"}])
+        choice = {"index": 0, "finish_reason": "stop", "logprobs": None}
+        choice["message"] = {"role": "assistant", "content": text}
+        if body.get("logprobs") and self.logprobs:
+            top = [{"token": t, "logprob": p, "bytes": None} for t, p in self._top()]
+            said = ['{"', "hate", '_speech":', ' "']
+            plain = [{"token": t, "logprob": 0.0, "bytes": None, "top_logprobs": []} for t in said]
+            choice["logprobs"] = {"content": [*plain, {**top[0], "top_logprobs": top}]}
+        return web.json_response({**self._shell(post), "choices": [choice]})
+
+    @staticmethod
+    def _top():
+        return (("True", -0.2231435513), ("False", -1.6094379124), ("Maybe", -9.0))  # .8 and .2
+
+    @staticmethod
+    def _shell(post):
+        usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+        return {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "usage": usage}

@@ -1,0 +1,179 @@
+"""The openai engine against a server that fails in every way there is."""
+
+import pytest
+from endpoint import FaultyServer
+
+from hsd_utils import engines, prompts, verdict
+from hsd_utils.engines import Request
+from hsd_utils.engines.openai import OverBudget, label_shares
+from hsd_utils.store import Store
+
+FAULTS = [408, 409, 429, 500, 502, 503, "cut", "garbage", "half", "none"]
+
+
+def requests(n=6, **more) -> list[Request]:
+    return [Request(str(i), [{"role": "user", "content": f"post {i}"}], **more) for i in range(n)]
+
+
+def weighing(n=2) -> list[Request]:
+    return requests(n, prefill=prompts.prefill(), choices=verdict.LABELS)
+
+
+def open_(server, **more):
+    settings = {"concurrency": 4, "timeout": 5.0, "retries": 3} | more
+    return engines.load("openai", "m", base_url=server.url, **settings)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """The client waits half a second and more between tries; here a hundredth."""
+    import openai._base_client as client
+
+    monkeypatch.setattr(client, "INITIAL_RETRY_DELAY", 0.01)
+    monkeypatch.setattr("hsd_utils.engines.openai.FIRST_WAIT", 0.01)
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
+
+
+def test_answers_come_with_counts_and_time(capsys):
+    with FaultyServer() as server:
+        schema = verdict.json_schema()
+        answers = {a.key: a for a in open_(server)(requests(9, schema=schema, max_tokens=50))}
+    assert set(answers) == set("012345678") and server.most <= 4
+    for key, answer in answers.items():
+        assert verdict.parse(answer.text).label == 1 and answer.finish == "stop"
+        assert f"post {key}"[:5] in answer.text
+        assert (answer.prompt_tokens, answer.answer_tokens) == (10, 5) and answer.seconds > 0
+    body = server.bodies[0]
+    assert body["temperature"] == 0 and body["max_tokens"] == 50
+    assert body["response_format"]["json_schema"]["schema"] == schema
+    said = capsys.readouterr().out
+    assert f"9 posts go to {server.url}: about 13 tokens there and at most 450 back" in said
+    assert server.keys == {"Bearer secret-key"} and "secret-key" not in said
+
+
+def test_an_engine_is_asked_again_and_again():
+    with FaultyServer() as server:
+        engine = open_(server)
+        assert len(list(engine(requests(2)))) == len(list(engine(requests(2)))) == 2
+        assert list(engine([])) == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_that_passes_costs_nothing(fault):
+    with FaultyServer({"post 1": [fault, fault]}) as server:
+        answers = {a.key: a for a in open_(server)(requests())}
+    assert {a.finish for a in answers.values()} == {"stop"} and len(answers) == 6
+    assert server.asked["post 1"] == 3 and set(server.paid.values()) == {1}
+
+
+@pytest.mark.parametrize("fault", [429, 500, "cut", "garbage", "half", "none"])
+def test_a_post_that_always_fails_is_counted_and_left(fault, tmp_path):
+    with FaultyServer({"post 1": [fault] * 99}) as server, Store(tmp_path / "s.jsonl") as store:
+        answers = store.collect(open_(server), requests())
+        assert server.asked["post 1"] == 4  # once and three retries
+        assert answers.pop("1").finish == "failed" and len(answers) == 5
+        assert {a.finish for a in answers.values()} == {"stop"}
+        server.faults.clear()
+        assert store.collect(open_(server), requests())["1"].finish == "stop"
+        assert set(server.paid.values()) == {1}  # a rerun pays for what is missing only
+
+
+def test_a_request_that_hangs_ends_at_its_deadline():
+    with FaultyServer({"post 0": ["hang"] * 9}) as server:
+        answers = {a.key: a for a in open_(server, timeout=0.2, deadline=0.5)(requests(3))}
+    assert answers["0"].finish == "failed" and answers["2"].finish == "stop"
+
+
+def test_an_endpoint_where_nothing_gets_through_stops_the_run():
+    faults = {f"post {i}": [500] * 9 for i in range(40)}
+    with FaultyServer(faults) as server:
+        with pytest.raises(ConnectionError, match="12 requests in a row failed"):
+            list(open_(server, retries=0)(requests(40)))
+        assert len(server.asked) < 25
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_no_retry_can_mend_is_raised_at_once(status):
+    with FaultyServer({"post 0": [status] * 9}) as server:
+        with pytest.raises(Exception, match=f"fault {status}"):
+            list(open_(server)(requests(1)))
+        assert server.asked["post 0"] == 1
+
+
+def test_a_server_that_is_not_there_is_said():
+    with FaultyServer() as server:
+        pass
+    engine = open_(server, retries=0)
+    answers = list(engine(requests(2)))
+    assert [a.finish for a in answers] == ["failed", "failed"]
+    with pytest.raises(ConnectionError):
+        list(engine(requests(40)))
+
+
+def test_p_hate_is_read_at_the_label_token():
+    with FaultyServer() as server:
+        answers = list(open_(server)(weighing()))
+    for answer in answers:
+        assert answer.probabilities == pytest.approx([0.2, 0.8]) and answer.finish == "choices"
+    assert server.bodies[0]["top_logprobs"] == 20 and server.bodies[0]["max_tokens"] < 20
+
+
+def test_without_log_probabilities_there_is_no_p_hate():
+    with FaultyServer(logprobs=False) as server:
+        assert [a.probabilities for a in open_(server)(weighing(1))] == [[]]
+
+
+class Token:
+    def __init__(self, token, logprob=0.0, top=()):
+        self.token, self.logprob, self.top_logprobs = token, logprob, list(top)
+
+
+@pytest.mark.parametrize(
+    "top, shares",
+    [
+        ([("True", -1.0), ("False", -1.0)], [0.5, 0.5]),
+        ([(' "True', -1.0)], [0.0, 1.0]),
+        ([("T", -1.0), ("F", -2.0)], [0.2689, 0.7311]),
+        ([("False", -1.0), ("Fal", -1.0), ("True", -1.0)], [2 / 3, 1 / 3]),
+    ],
+)
+def test_shares_by_hand(top, shares):
+    tokens = [Token(t, p) for t, p in top]
+    tokens[0].top_logprobs = tokens[1:]
+    logprobs = type("Logprobs", (), {"content": [Token('{"hate'), Token('":'), tokens[0]]})
+    assert label_shares(logprobs, verdict.LABELS) == pytest.approx(shares, abs=1e-3)
+
+
+def test_a_server_without_schemas_is_asked_without(capsys):
+    with FaultyServer(schemas=False) as server:
+        answers = list(open_(server)(requests(6, schema=verdict.json_schema())))
+    assert len(answers) == 6 and "response_format" not in server.bodies[-1]
+    assert "refuses JSON schemas" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "limit, said",
+    [({"max_tokens_total": 45}, "45 tokens used of max_tokens_total 45"),
+     ({"max_cost": 3e-5, "price_in": 0.5, "price_out": 1.0}, "0.0000 spent of max_cost 3e-05")],
+)  # fmt: skip
+def test_a_spent_budget_stops_cleanly_and_goes_on(tmp_path, limit, said):
+    with FaultyServer() as server, Store(tmp_path / "s.jsonl") as store:
+        with pytest.raises(OverBudget, match=f"{said}.*raise it and rerun"):
+            store.collect(open_(server, concurrency=1, **limit), requests(20))
+        assert 3 <= len(store) <= 4
+        answers = store.collect(open_(server), requests(20))
+        assert len(answers) == 20 and set(server.paid.values()) == {1}
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "https://key@host/v1", ""])
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(ValueError, match="write it like"):
+        engines.load("openai", "m", base_url=url)
+
+
+def test_a_caller_that_stops_listening_leaves_nothing_running():
+    with FaultyServer() as server:
+        answers = open_(server, concurrency=1)(requests(50))
+        next(answers)
+        answers.close()
+        assert sum(server.asked.values()) < 10
