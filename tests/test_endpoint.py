@@ -47,7 +47,7 @@ def test_answers_come_with_counts_and_time(capsys):
     assert body["temperature"] == 0 and body["max_tokens"] == 50
     assert body["response_format"]["json_schema"]["schema"] == schema
     said = capsys.readouterr().out
-    assert f"9 posts go to {server.url}: about 13 tokens there and at most 450 back" in said
+    assert f"9 requests go to {server.url}: about 13 tokens there, at most 450 back, 0.0 m" in said
     assert server.keys == {"Bearer secret-key"} and "secret-key" not in said
 
 

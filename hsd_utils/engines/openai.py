@@ -17,6 +17,7 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -36,10 +37,8 @@ class NotACompletion(Exception):
 # What may pass, after the client's own retries; all else is for the caller to mend.
 FAULTS = (
     TimeoutError,
-    ValueError,  # half a JSON
     NotACompletion,
     openai.APIConnectionError,
-    openai.APIResponseValidationError,
     openai.InternalServerError,
     openai.RateLimitError,
     openai.ConflictError,
@@ -53,9 +52,9 @@ class OverBudget(RuntimeError):
 class Endpoint:
     constrained = True
 
-    def __init__(self, connect, identity: dict, concurrency: int, deadline: float, budget):
+    def __init__(self, connect, identity, concurrency, deadline, budget, tokens_per_second):
         self.connect, self.identity, self.batch = connect, identity, concurrency
-        self.deadline, self.budget = deadline, budget
+        self.deadline, self.budget, self.speed = deadline, budget, tokens_per_second
         self.schemas = True  # until the server refuses one
         self.files: list = []
 
@@ -63,7 +62,7 @@ class Endpoint:
         requests = list(requests)
         if not requests:
             return
-        print(self.budget.estimate(requests, self.identity["weights"][0]), flush=True)
+        print(self.budget.estimate(requests, self.identity["weights"][0], self.speed), flush=True)
         done: queue.SimpleQueue = queue.SimpleQueue()
         stop = threading.Event()
         # A loop of its own in a thread of its own: JupyterLab's kernel has one running already.
@@ -113,9 +112,10 @@ class Endpoint:
     async def _ask(self, client, request: Request) -> tuple:
         """One answer; what is no completion at all is asked for again, as a fault would be."""
         for attempt in range(client.max_retries + 1):
-            got = await self._complete(client, request)
-            if getattr(got, "choices", None) and got.choices[0].message is not None:
-                return self._read(request, got)
+            with suppress(ValueError, openai.APIResponseValidationError):  # half a JSON
+                got = await self._complete(client, request)
+                if getattr(got, "choices", None) and got.choices[0].message is not None:
+                    return self._read(request, got)
             await asyncio.sleep(min(FIRST_WAIT * 2**attempt, 8) * random.uniform(0.75, 1))
         raise NotACompletion("the endpoint does not answer with completions")
 
@@ -183,14 +183,8 @@ class Budget:
     Prices are for a million tokens, in any currency; ``None`` limits nothing.
     """
 
-    def __init__(
-        self, price_in: float, price_out: float, max_cost, max_tokens_total, patience: int
-    ):
-        self.prices, self.max_cost, self.max_tokens = (
-            (price_in, price_out),
-            max_cost,
-            max_tokens_total,
-        )
+    def __init__(self, prices: tuple[float, float], max_cost, max_tokens, patience: int):
+        self.prices, self.max_cost, self.max_tokens = prices, max_cost, max_tokens
         self.tokens, self.failures, self.patience = [0, 0], 0, patience
 
     def add(self, prompt: int, answer: int) -> None:
@@ -214,15 +208,15 @@ class Budget:
             return f"{sum(self.tokens)} tokens used of max_tokens_total {self.max_tokens}"
         return None
 
-    def estimate(self, requests: Sequence[Request], address) -> str:
+    def estimate(self, requests: Sequence[Request], address: str, tokens_per_second: float) -> str:
         """What the requests may take, in words: at most, since answers seldom reach max_tokens."""
         characters = sum(len(m["content"]) for r in requests for m in r.messages)
         answers = sum(LABEL_TOKENS if r.choices else r.max_tokens for r in requests)
         tokens = (characters // CHARACTERS_A_TOKEN, answers)
         price = f", at most {self.cost(tokens):.4f}" if any(self.prices) else ""
         return (
-            f"{len(requests)} posts go to {address}: about {tokens[0]} tokens there and at most "
-            f"{tokens[1]} back{price}"
+            f"{len(requests)} requests go to {address}: about {tokens[0]} tokens there, at most "
+            f"{tokens[1]} back, {tokens[1] / tokens_per_second / 60:.1f} minutes{price}"
         )
 
 
@@ -234,6 +228,7 @@ def load(
     deadline: float = 600.0,
     timeout: float = 120.0,
     retries: int = 6,
+    tokens_per_second: float = 500.0,
     price_in: float = 0.0,
     price_out: float = 0.0,
     max_cost: float | None = None,
@@ -242,7 +237,8 @@ def load(
     """Open a model behind an endpoint.
 
     base_url: where posts are sent, named by the caller always.  concurrency: requests in
-    flight; timeout: seconds for one try, deadline: for all tries of a request.  Prices per
+    flight; timeout: seconds for one try, deadline: for all tries of a request.
+    tokens_per_second: what the endpoint writes in all, for the estimate of the time.  Prices per
     million tokens and limits: see ``Budget``.  The key is read from OPENAI_API_KEY only.
     Raises ValueError for an address that is none.
     """
@@ -260,5 +256,5 @@ def load(
     # for it, so that two servers' answers are never mixed.
     identity = {"engine": "openai", "version": "chat.completions", "model": model}
     identity["weights"] = [base_url.rstrip("/")]
-    budget = Budget(price_in, price_out, max_cost, max_tokens_total, patience=3 * concurrency)
-    return Endpoint(connect, identity, concurrency, deadline, budget)
+    budget = Budget((price_in, price_out), max_cost, max_tokens_total, patience=3 * concurrency)
+    return Endpoint(connect, identity, concurrency, deadline, budget, tokens_per_second)
