@@ -5,7 +5,8 @@ from endpoint import FaultyServer
 
 from hsd_utils import engines, prompts, verdict
 from hsd_utils.engines import Request
-from hsd_utils.engines.openai import OverBudget, label_shares
+from hsd_utils.engines.budget import OverBudget
+from hsd_utils.engines.openai import label_shares
 from hsd_utils.store import Store
 
 FAULTS = [408, 409, 429, 500, 502, 503, "cut", "garbage", "half", "none"]
@@ -100,12 +101,13 @@ def test_what_no_retry_can_mend_is_raised_at_once(status):
         assert server.asked["post 0"] == 1
 
 
-def test_a_server_that_is_not_there_is_said():
+def test_a_server_that_is_not_there_is_said(caplog):
     with FaultyServer() as server:
         pass
     engine = open_(server, retries=0)
     answers = list(engine(requests(2)))
     assert [a.finish for a in answers] == ["failed", "failed"]
+    assert "0: no answer (Connection error.)" in caplog.text
     with pytest.raises(ConnectionError):
         list(engine(requests(40)))
 
