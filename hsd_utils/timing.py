@@ -24,7 +24,7 @@ P95_BATCHES = 20  # below this many batches a 95th percentile is the maximum in 
 
 
 def measure(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
-    """Time one model on posts; returns rows, load_seconds, peak_bytes and disk_bytes.
+    """Time one model on posts; returns rows, load_seconds, peak_bytes and disk_bytes (or None).
 
     spec: engine, model, engine_settings, adapter (a student's folder) if any, prompt (the
     teacher's settings; empty for the student's), constrained, max_tokens, and posts: batch size
@@ -87,14 +87,15 @@ def costs(
     }
 
 
-def savings(seconds_per_post: dict[str, float], peak: dict[str, int]) -> dict[str, dict]:
-    """Shares of time, memory and cost that the student saves, beside the paper's.
+def savings(seconds_per_post: dict[str, float], peak: dict[str, int | None]) -> dict[str, dict]:
+    """Shares of time, memory (None where not known) and cost saved, beside the paper's.
 
     Cost on one machine goes with time; the paper's compares the hourly prices of two machines
     that differ in memory.
     """
     time_saved = 1 - seconds_per_post["student"] / seconds_per_post["teacher"]
-    memory_saved = 1 - peak["student"] / peak["teacher"]
+    known = peak["student"] and peak["teacher"]
+    memory_saved = 1 - peak["student"] / peak["teacher"] if known else None
     return {
         "time": {"here": time_saved, "paper": 0.54},
         "memory": {"here": memory_saved, "paper": 0.86},
@@ -148,8 +149,9 @@ def _main(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     return {
         "rows": rows,
         "load_seconds": load_seconds,
-        "peak_bytes": _peak_bytes(),
-        "disk_bytes": sum(Path(f).stat().st_size for f in engine.files),
+        # What a model behind an endpoint needs is not seen from here.
+        "peak_bytes": None if spec["engine"] == "openai" else _peak_bytes(),
+        "disk_bytes": sum(Path(f).stat().st_size for f in engine.files) or None,
     }
 
 

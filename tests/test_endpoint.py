@@ -6,7 +6,7 @@ from endpoint import FaultyServer
 from hsd_utils import engines, prompts, verdict
 from hsd_utils.engines import Request
 from hsd_utils.engines.budget import OverBudget
-from hsd_utils.engines.openai import label_shares
+from hsd_utils.engines.openai import _said, label_shares
 from hsd_utils.store import Store
 
 FAULTS = [408, 409, 429, 500, 502, 503, "cut", "garbage", "half", "none"]
@@ -120,9 +120,17 @@ def test_p_hate_is_read_at_the_label_token():
     assert server.bodies[0]["top_logprobs"] == 20 and server.bodies[0]["max_tokens"] < 20
 
 
-def test_without_log_probabilities_there_is_no_p_hate():
+def test_without_log_probabilities_p_hate_is_what_is_said(caplog):
     with FaultyServer(logprobs=False) as server:
-        assert [a.probabilities for a in open_(server)(weighing(1))] == [[]]
+        assert [a.probabilities for a in open_(server)(weighing())] == [[0.0, 1.0]] * 2
+    assert caplog.text.count("P(hate) is 0 or 1") == 1
+
+
+@pytest.mark.parametrize(
+    "text, shares", [('{"hate_speech": "False", "True', [1, 0]), ("", []), ("I see", [])]
+)
+def test_what_is_said_first_counts(text, shares):
+    assert _said(text, verdict.LABELS) == shares
 
 
 class Token:

@@ -81,6 +81,8 @@ def test_savings_are_shares_of_what_the_teacher_takes():
     found = timing.savings({"teacher": 4.0, "student": 1.0}, {"teacher": 1000, "student": 140})
     assert found["time"] == {"here": 0.75, "paper": 0.54}
     assert found["memory"]["here"] == pytest.approx(0.86) and found["cost per post"]["here"] == 0.75
+    apart = timing.savings({"teacher": 4.0, "student": 1.0}, {"teacher": None, "student": 140})
+    assert apart["memory"]["here"] is None and apart["time"]["here"] == 0.75
 
 
 def test_too_few_posts_are_said_before_anything_is_loaded():

@@ -53,7 +53,7 @@ class Endpoint:
     def __init__(self, connect, identity, concurrency, deadline, budget, tokens_per_second):
         self.connect, self.identity, self.batch = connect, identity, concurrency
         self.deadline, self.budget, self.speed = deadline, budget, tokens_per_second
-        self.schemas = True  # until the server refuses one
+        self.schemas = self.weighs = True  # until the server shows that it does not
         self.files: list = []
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]:
@@ -145,6 +145,10 @@ class Endpoint:
         self.budget.add(*counts)
         if request.choices:
             shares = label_shares(choice.logprobs, request.choices)
+            if not shares and self.weighs:
+                self.weighs = False
+                log.warning("the endpoint gives no log-probabilities: P(hate) is 0 or 1")
+            shares = shares or _said(choice.message.content or "", request.choices)
             return (request.key, "", *counts, "choices", shares)
         finish = "length" if choice.finish_reason == "length" else "stop"
         return (request.key, choice.message.content or "", *counts, finish)
@@ -168,6 +172,12 @@ def _begins(token: str, word: str) -> bool:
     """Whether a token (perhaps with the quotation mark before it) begins the word."""
     bare = token.lstrip(' "')
     return bool(bare) and (word.startswith(bare) or bare.startswith(word))
+
+
+def _said(text: str, choices: Sequence[str]) -> list[float]:
+    """All to the choice that the text names first; empty if it names none."""
+    places = {text.find(word): word for word in choices if word in text}
+    return [float(word == places[min(places)]) for word in choices] if places else []
 
 
 def _label_schema(choices: Sequence[str]) -> dict:
