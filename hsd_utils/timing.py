@@ -103,7 +103,7 @@ def savings(seconds_per_post: dict[str, float], peak: dict[str, int | None]) -> 
     }
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """Largest memory so far: the GPU's where the model lies there, else this process's."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
@@ -150,7 +150,7 @@ def _main(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
         "rows": rows,
         "load_seconds": load_seconds,
         # What a model behind an endpoint needs is not seen from here.
-        "peak_bytes": None if spec["engine"] == "openai" else _peak_bytes(),
+        "peak_bytes": None if spec["engine"] == "openai" else peak_bytes(),
         "disk_bytes": sum(Path(f).stat().st_size for f in engine.files) or None,
     }
 

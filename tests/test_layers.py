@@ -16,7 +16,7 @@ LAYERS = {
     "models": "download models export engines store scoring objectives training",
     "measures": "metrics statistics timing rationales predictions",
     "report": "machine look figures tables provenance cards summary",
-    "pipeline": "preflight pipeline detect bench_sampling",
+    "pipeline": "preflight pipeline detect bench",
 }
 LAYER = {module: layer for layer, names in LAYERS.items() for module in names.split()}
 ORDER = list(LAYERS)

@@ -4,13 +4,12 @@ Writes a TSV of generated posts (label and text; repeats, links, user names and 
 them) to a temporary folder, reads, cleans, de-duplicates and draws in a process of its own, and
 prints seconds by step and the peak of resident memory as JSON.  Goals: 3 GB, 90 s on two cores.
 
-    python -m hsd_utils.bench_sampling --rows 1200000
+    python -m hsd_utils.bench sampling --rows 1200000
 """
 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -43,7 +42,7 @@ def generate(path: Path, rows: int, seed: int = 1) -> None:
 
 def measure(path: Path) -> dict:
     """Seconds by step, peak memory in GB and posts kept, for this process."""
-    from hsd_utils import readers, sampling
+    from hsd_utils import readers, sampling, timing
 
     seconds, then = {}, time.perf_counter()
 
@@ -60,12 +59,11 @@ def measure(path: Path) -> dict:
     lap("deduplicate")
     samples, _ = sampling.draw(table, SIZES, seed=1)
     lap("draw")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes, on macOS bytes
     return {
         "seconds": seconds,
         "total_seconds": round(sum(seconds.values()), 1),
         "cpu_seconds": round(time.process_time(), 1),
-        "peak_gb": round(peak / (1e9 if sys.platform == "darwin" else 1e6), 2),
+        "peak_gb": round(timing.peak_bytes() / 1e9, 2),
         "kept": len(table),
         "drawn": {split: len(sample) for split, sample in samples.items()},
         "cores": os.cpu_count(),
@@ -82,5 +80,5 @@ if __name__ == "__main__":
     else:
         with tempfile.TemporaryDirectory() as folder:
             generate(Path(folder) / "posts.tsv", arguments.rows)
-            command = [sys.executable, "-m", "hsd_utils.bench_sampling", "--measure"]
+            command = [sys.executable, "-m", "hsd_utils.bench.sampling", "--measure"]
             subprocess.run([*command, str(Path(folder) / "posts.tsv")], check=True)

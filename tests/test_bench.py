@@ -1,0 +1,33 @@
+"""The benchmarks run, on a handful; what they measure is for a quiet machine."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from hsd_utils import bench
+
+
+def run(*words):
+    command = [sys.executable, "-m", "hsd_utils.bench", *words]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_store_s_says_time_memory_and_that_nothing_is_asked_again():
+    done = run("store", "--answers", "50")
+    append, resume = (json.loads(line) for line in done.stdout.splitlines())
+    assert 0 < append["append"]["seconds"] and 10 < append["append"]["peak_mb"] < 500
+    assert resume["resume"]["missing"] == 0 < resume["resume"]["seconds"]
+
+
+@pytest.mark.slow
+def test_sampling_s_draws_what_it_is_asked_for():
+    found = json.loads(run("sampling", "--rows", "20000").stdout)
+    assert found["drawn"] == {"distil": 2000, "dev": 500, "cal": 500, "eval": 2000}
+    assert found["seconds"].keys() == {"read", "clean", "deduplicate", "draw"}
+
+
+def test_an_unknown_one_is_refused_by_name():
+    done = run("speed")
+    assert done.returncode == 1 and ",".join(bench.BENCHMARKS) in done.stderr
