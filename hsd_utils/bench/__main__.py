@@ -1,4 +1,4 @@
-"""Run the benchmark that is named first; the rest of the line is its own."""
+"""Runs the benchmark that is named first; the rest of the line is its own (see hsd_utils.bench)."""
 
 import runpy
 import sys
