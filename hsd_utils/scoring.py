@@ -113,8 +113,7 @@ class Classifier:
             explainer.answer_request(post.id, post.text, int(label))
             for post, label in zip(posts.itertuples(), predicted, strict=True)
         ]
-        generated = self.store.collect(self.engine, asked)
-        return _rows(posts, p_hate, predicted, generated, {})
+        return _rows(posts, p_hate, predicted, {}, self.store.collect(self.engine, asked))
 
     def rationalise(self, posts: pd.DataFrame) -> dict[str, Answer]:
         """Answers given each post's gold label, by post id (the teacher's way of asking only)."""
@@ -143,13 +142,15 @@ def _rows(posts, p_hate, predicted, generated, again) -> list[dict[str, Any]]:
     for post, p, label in zip(posts.itertuples(), p_hate, predicted, strict=True):
         answers = [found[post.id] for found in (generated, again) if post.id in found]
         free, told = verdict.parse(answers[0].text), verdict.parse(answers[-1].text)
+        # Where nothing holds an answer to the label given, a model may insist on the other.
+        insists = post.id in again and told.label not in (None, label)
         rows.append(
             {
                 "id": post.id,
                 "p_hate": None if np.isnan(p) else float(p),
                 "predicted": int(label),
-                "explanations": verdict.quotes(told, post.text),
-                "reason": told.reason,
+                "explanations": [] if insists else verdict.quotes(told, post.text),
+                "reason": "explains the other label" if insists else told.reason,
                 "generated": free.label,
                 "generated_reason": free.reason,
                 "repaired": free.repaired,

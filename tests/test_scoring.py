@@ -40,6 +40,23 @@ def test_prediction_and_explanation_never_disagree(classifier, constrained, can,
     assert all(bool(r.prefill) != (constrained and can) for r in again)
 
 
+class Insisting(FakeEngine):
+    """Gives its own label whatever it is told, as an endpoint may that ignores a schema."""
+
+    def _text(self, request, post, p):
+        return verdict.write(int(p >= 0.5), [PHRASE])
+
+
+def test_an_explanation_of_the_other_label_is_none(classifier):
+    made = classifier(Insisting(P, constrained=True), constrained=True)
+    p, predicted, rows = explained(made, 0.7)  # of the four, only b is told another label
+    assert [bool(row["explanations"]) for row in rows] == [True, False, True, True]
+    assert [row["reason"] for row in rows] == [None, "explains the other label", None, None]
+    assert rows[1]["generated"] == 1 and rows[1]["predicted"] == 0
+    at_once = made.explain_predicted(POSTS, p, predicted)
+    assert [row["reason"] for row in at_once] == [row["reason"] for row in rows]
+
+
 def test_a_broken_answer_is_kept_as_generated_and_explained_again(classifier):
     free = {
         "awful people": "no idea",
