@@ -11,9 +11,10 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,38 +31,44 @@ CHUNK = 256  # posts asked about before their verdicts are written
 
 @dataclass
 class Detector:
-    """A trained student, its threshold, and how its engine is opened.
+    """A model of a run: what opens it as a classifier, and its threshold of P(hate).
 
     Raises FileNotFoundError from ``of_run`` for a run that was not evaluated.
     """
 
-    trained: dict[str, Any]
+    open: Callable[[], AbstractContextManager[scoring.Classifier]]
     threshold: float
-    adapter: Path
-    asked: dict[str, Any]
 
     @classmethod
-    def of_run(cls, name: str, engine: str | None = None) -> "Detector":
+    def of_run(cls, name: str, engine: str | None = None, model: str = "student") -> "Detector":
+        """The student of a run, or its teacher (or, to compare, the base), in a run's own engine.
+
+        engine: another one for base and student.
+        """
         run = Run(name)
-        needed = [run.results("03_qlora_distillation"), run.results("04_evaluation")]
+        source = run.results("02_cot_teacher" if model == "teacher" else "03_qlora_distillation")
+        needed = [source, run.results("04_evaluation")]
         missing = [file.stem.split(".")[0] for file in needed if not file.exists()]
         if missing:
             raise FileNotFoundError(
                 f"run {name!r} has no {' and '.join(missing)}: "
                 f"python -m hsd_utils.pipeline demo --run {name}"
             )
-        trained, evaluated = (json.loads(file.read_text()) for file in needed)
-        asked = dict(evaluated["asked"])
+        made, evaluated = (json.loads(file.read_text()) for file in needed)
+        threshold = evaluated["models"][model]["threshold"]
+        if model == "teacher":
+            return cls(partial(scoring.teacher, made["teacher"]), threshold)
+        asked, adapter = dict(evaluated["asked"]), None
         if engine is not None and engine != asked["engine"]:
             asked |= {"engine": engine, "engine_settings": {}}
-        adapter = run.folder / "students" / trained["student"]["folder"]
-        if not (adapter / "adapter_model.safetensors").exists():
-            raise FileNotFoundError(
-                f"run {name!r} has no student's weights, only what was measured: train it here, "
-                f"for example by python -m hsd_utils.pipeline demo --run {name}-again"
-            )
-        threshold = evaluated["models"]["student"]["threshold"]
-        return cls(trained["student"], threshold, adapter, asked)
+        if model == "student":
+            adapter = run.folder / "students" / made["student"]["folder"]
+            if not (adapter / "adapter_model.safetensors").exists():
+                raise FileNotFoundError(
+                    f"run {name!r} has no student's weights, only what was measured: train it "
+                    f"here, for example by python -m hsd_utils.pipeline demo --run {name}-again"
+                )
+        return cls(partial(scoring.student, made["student"], asked, adapter), threshold)
 
     def read(self, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
         """A verdict for each text, in order; see ``verdicts``."""
@@ -70,18 +77,13 @@ class Detector:
             while chunk := list(islice(waiting, CHUNK)):
                 yield from self.verdicts(classifier, chunk)
 
-    @contextmanager
-    def open(self) -> Iterator[scoring.Classifier]:
-        with scoring.student(self.trained, self.asked, self.adapter) as classifier:
-            yield classifier
-
     def verdicts(self, classifier: scoring.Classifier, texts: list[Any]) -> list[dict[str, Any]]:
         """label (0, 1 or None), p_hate, explanations with their quotes' offsets, and a note.
 
         Offsets point into the text as it was given.  A text that is empty or no text gets no
         label and a note that says so; one that is too long is judged by its beginning.
         """
-        # The student learned from cleaned posts; quotes are looked up in the text as given.
+        # Models were measured on cleaned posts; quotes are looked up in the text as given.
         cleaned = {
             str(n): sampling.clean_text(t) for n, t in enumerate(texts) if isinstance(t, str)
         }
@@ -119,13 +121,14 @@ def main(arguments: list[str] | None = None) -> int:
         "posts", type=Path, help="CSV, TSV, JSON Lines or Parquet with a text column"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="CSV of verdicts")
-    parser.add_argument("--run", default="demo", help="run whose student is used")
-    parser.add_argument("--engine", help="openvino or transformers (default: the run's)")
+    parser.add_argument("--run", default="demo", help="run whose model is used")
+    parser.add_argument("--model", choices=("student", "teacher", "base"), default="student")
+    parser.add_argument("--engine", help="of base and student (default: the run's)")
     parser.add_argument("--text-column", default="text")
     parser.add_argument("--id-column", default="id")
     options = parser.parse_args(arguments)
     try:
-        detector = Detector.of_run(options.run, options.engine)
+        detector = Detector.of_run(options.run, options.engine, options.model)
         frame, counts = tables.load(options.posts, [options.text_column], [options.id_column])
         done = _write(detector, frame, options)
     except (OSError, ValueError, RuntimeError) as error:

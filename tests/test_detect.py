@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from fakes import FakeEngine
 
 from hsd_utils import detect, engines, prompts
 from hsd_utils.detect import Detector, main
@@ -83,7 +84,8 @@ def test_three_lines_of_python(toy):
     for verdict in detector.read(["an awful thing", "a good thing"]):
         assert verdict["label"] in (0, 1) and verdict["explanations"][0]["explanation"]
     ((name, model, settings),) = toy.opened
-    assert (name, model, settings) == ("toy", "toy", {"adapter": detector.adapter})
+    adapter = Run("demo").student("joint", 0)
+    assert (name, model, settings) == ("toy", "toy", {"adapter": adapter})
 
 
 def test_what_is_no_text_is_noted_and_order_is_kept(toy):
@@ -217,6 +219,22 @@ def test_another_engine_than_the_run_s_takes_its_own_settings(toy):
     evaluated = json.loads(run.results("04_evaluation").read_text())
     evaluated["asked"]["engine_settings"] = {"batch": 48}
     run.results("04_evaluation").write_text(json.dumps(evaluated))
-    assert Detector.of_run("demo", "toy").asked["engine_settings"] == {"batch": 48}
-    other = Detector.of_run("demo", "transformers").asked
-    assert other["engine"] == "transformers" and other["engine_settings"] == {}
+    list(Detector.of_run("demo", "toy").read(["good"]))
+    list(Detector.of_run("demo", "transformers").read(["good"]))
+    (name, _, own), (other, _, none) = toy.opened
+    assert (name, own["batch"]) == ("toy", 48)
+    assert (other, set(none)) == ("transformers", {"adapter"})
+
+
+@pytest.mark.parametrize("model, settings", [("teacher", {"base_url": "x"}), ("base", {})])
+def test_teacher_and_base_read_posts_too(toy, monkeypatch, model, settings):
+    run, fake = Run("demo"), FakeEngine({"awful people": 0.6}, constrained=True)
+    monkeypatch.setattr(engines, "load", lambda *a, **k: toy.opened.append((*a, k)) or fake)
+    asked = {"engine": "openai", "model": "far", "engine_settings": {"base_url": "x"}}
+    asked |= {"constrained": True, "max_tokens": 9, "prompt": {"label_first": True, "shots": 2}}
+    run.results("02_cot_teacher").write_text(json.dumps({"teacher": asked}))
+    evaluated = {"asked": ASKED, "models": {m: {"threshold": 0.7} for m in ("teacher", "base")}}
+    run.results("04_evaluation").write_text(json.dumps(evaluated))
+    (found,) = Detector.of_run("demo", model=model).read(["awful people"])
+    assert (found["p_hate"], found["label"]) == (0.6, 0) and toy.opened[0][2] == settings
+    assert found["explanations"][0]["explanation"] == "because it is False"
