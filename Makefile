@@ -15,10 +15,11 @@ FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help run reference test lab venv clean
+.PHONY: help run reference test test-full lab venv clean
 help:
 	@echo "make run        the demonstration on a laptop, posts to figures"
 	@echo "make test       style checks and all tests"
+	@echo "make test-full  the same, with as many faults as outputs/reference/faults.json reports"
 	@echo "make lab        JupyterLab on the project's kernel"
 	@echo "make reference  the larger run on public data sets (hours)"
 	@echo "make venv       only the set-up"
@@ -34,6 +35,9 @@ test: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest $(ARGS)
+
+test-full: export HSD_FULL := 1
+test-full: test
 
 lab: $(READY)
 	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab --notebook-dir=. $(ARGS)

@@ -1,16 +1,19 @@
-"""What several test files share: the smallest model, from the cache or fetched once."""
+"""What several test files share: the smallest model, a fake classifier, counts of faults."""
 
+import json
+import os
 from functools import partial
 
 import pytest
 from fakes import FakeEngine, P
 from tiny_project import project as project  # a fixture, offered to all
 
-from hsd_utils import models, prompts
+from hsd_utils import machine, models, paths, prompts
 from hsd_utils.scoring import Classifier
 from hsd_utils.store import Store
 
 SMALL = "SmolLM2-135M-Instruct"
+FULL = bool(os.environ.get("HSD_FULL"))  # make test-full: as many faults as are reported
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +40,14 @@ def classifier(tmp_path, monkeypatch):
     yield make
     for store in stores:
         store.close()
+
+
+@pytest.fixture(scope="session")
+def faults():
+    """What the tests of faults counted; the counts of a full run are kept."""
+    counted = {"machine": machine.environment()["hardware"]}
+    yield counted
+    if FULL:
+        file = paths.REPOSITORY / "outputs" / "reference" / "faults.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(counted, indent=1) + "\n")

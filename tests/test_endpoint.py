@@ -1,6 +1,9 @@
 """The openai engine against a server that fails in every way there is."""
 
+import random
+
 import pytest
+from conftest import FULL
 from endpoint import FaultyServer
 
 from hsd_utils import engines, prompts, verdict
@@ -77,6 +80,20 @@ def test_a_post_that_always_fails_is_counted_and_left(fault, tmp_path):
         server.faults.clear()
         assert store.collect(open_(server), requests())["1"].finish == "stop"
         assert set(server.paid.values()) == {1}  # a rerun pays for what is missing only
+
+
+def test_every_post_comes_through_a_storm_of_faults(faults):
+    posts, draw = 300 if FULL else 40, random.Random(1)
+    kinds = [*FAULTS, "hang"]
+    plan = {f"post {i}": draw.choices(kinds, k=draw.randint(1, 3)) for i in range(posts)}
+    with FaultyServer(plan) as server:
+        engine = open_(server, concurrency=16, timeout=0.5, retries=4, deadline=60)
+        answers = list(engine(requests(posts)))
+    assert len(answers) == posts and {a.finish for a in answers} == {"stop"}
+    assert len(server.paid) == posts and set(server.paid.values()) == {1}
+    tried = sum(len(planned) for planned in plan.values())
+    left = sum(len(planned) for planned in server.faults.values())
+    faults["endpoint_faults"] = {"tried": tried, "survived": tried - left}
 
 
 def test_a_request_that_hangs_ends_at_its_deadline():

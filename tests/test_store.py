@@ -5,7 +5,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -233,18 +232,3 @@ def test_a_second_process_is_refused_and_told_who_was_first():
         with pytest.raises(RuntimeError, match=f"in use by process {os.getpid()}"):
             opened()
     assert not store.owner.exists()
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_every_answer_is_there_exactly_once(cache):
-    posts = 400
-    for seconds in (0.0, 0.01, 0.05, 0.12):  # the machine adds a random part
-        process = writer(posts)
-        time.sleep(seconds)
-        process.kill()
-        process.wait()
-    before = len(lines(cache))
-    assert writer(posts).wait(timeout=60) == 0
-    records = [json.loads(line) for line in lines(cache) if line.endswith(b"}\n")]
-    keys = [record["key"] for record in records[1:]]
-    assert len(keys) == len(set(keys)) == posts and 1 < before < posts

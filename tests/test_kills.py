@@ -1,0 +1,74 @@
+"""Killed at random moments, a run ends with every answer once, and pays for few of them twice."""
+
+import collections
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import FULL
+
+from hsd_utils import paths
+
+POSTS, BATCH, KILLS = 200, 8, 20 if FULL else 6
+
+# Pays for a batch at once, as an engine does, and gives its answers one by one.
+RUN = """
+import random, sys, time
+from fakes import FakeEngine
+from hsd_utils.engines import Request
+from hsd_utils.store import Store
+
+class Batched(FakeEngine):
+    def __call__(self, requests):
+        requests, paid = list(requests), open(sys.argv[1], "ab", buffering=0)
+        for start in range(0, len(requests), BATCH):
+            batch = requests[start : start + BATCH]
+            paid.write("".join(r.key + "\\n" for r in batch).encode())
+            for request in batch:
+                time.sleep(random.uniform(0.001, 0.004))
+                yield self.answer(request)
+
+requests = [
+    Request(str(n), [{"role": "user", "content": f"<post>post {n}</post>"}]) for n in range(POSTS)
+]
+engine = Batched()
+with Store.open(engine.identity) as store:
+    assert len(store.collect(engine, requests)) == POSTS
+""".replace("POSTS", str(POSTS)).replace("BATCH", str(BATCH))
+
+
+def size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*.jsonl"))
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_nothing_is_lost_and_little_paid_twice(tmp_path, faults):
+    paid, answers = tmp_path / "paid", tmp_path / "answers"
+    path = os.pathsep.join([str(paths.REPOSITORY), str(Path(__file__).parent)])
+    places = {"HSD_CACHE": str(tmp_path), "PYTHONPATH": path}
+    command, draw = [sys.executable, "-c", RUN, str(paid)], random.Random()
+    whole = POSTS * 260 // KILLS  # bytes a life may write, so that all of them see work
+    for _ in range(KILLS):
+        process = subprocess.Popen(command, env=os.environ | places, stderr=subprocess.DEVNULL)
+        enough = size(answers) + draw.uniform(0, whole)
+        while size(answers) < enough and process.poll() is None:
+            time.sleep(0.0005)
+        time.sleep(draw.uniform(0, 0.004))
+        assert process.poll() is None, "it ended before it could be killed"
+        process.kill(), process.wait()
+    subprocess.run(command, env=os.environ | places, check=True, stderr=subprocess.DEVNULL)
+
+    (file,) = answers.glob("*.jsonl")
+    records = [json.loads(line) for line in file.read_bytes().splitlines() if line.endswith(b"}")]
+    stored = collections.Counter(record["key"] for record in records if "key" in record)
+    times = collections.Counter(paid.read_text().split())
+    twice = sum(times.values()) - POSTS
+    assert len(stored) == len(times) == POSTS and set(stored.values()) == {1}
+    assert 0 <= twice <= KILLS * BATCH
+    faults["kills"] = {"tried": KILLS, "posts": POSTS, "lost": POSTS - len(stored)}
+    faults["kills"] |= {"paid_twice": twice, "in_flight_at_most": KILLS * BATCH}
