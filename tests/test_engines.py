@@ -183,9 +183,11 @@ def test_identities_tell_engines_and_weights_apart(openvino, transformers, small
 
 
 def test_what_cannot_be_opened_is_refused_by_name():
-    with pytest.raises(ValueError, match="unknown engine 'abacus': one of openvino, transformers"):
+    with pytest.raises(ValueError, match="unknown engine 'abacus': one of openai, openvino"):
         engines.load("abacus", SMALL)
-    for engine in engines.ENGINES:
+    with pytest.raises(ValueError, match="write it like http://localhost:8000/v1"):
+        engines.load("openai", SMALL)
+    for engine in ("openvino", "transformers"):
         with pytest.raises(ValueError, match="use one of SmolLM2-135M-Instruct"):
             engines.load(engine, "SmolLM9")
     with pytest.raises(ValueError, match="owner/model has no GGUF weights: use the transformers"):

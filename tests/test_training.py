@@ -225,7 +225,7 @@ texts = ["a blue van came", "soup is nice"]
 asked = [Request(t, prompts.student(t), prefill=prompts.prefill(), choices=verdict.LABELS)
          for t in texts]
 found = {}
-for engine in engines.ENGINES:
+for engine in ("openvino", "transformers"):
     for adapter in (None, sys.argv[1]):
         settings = {"adapter": adapter} if adapter else {}
         opened = engines.load(engine, sys.argv[2], batch=2, **settings)

@@ -189,7 +189,7 @@ def _label_schema(choices: Sequence[str]) -> dict:
 def load(
     model: str,
     *,
-    base_url: str,
+    base_url: str = "",
     concurrency: int = 32,
     deadline: float = 600.0,
     timeout: float = 120.0,
@@ -206,7 +206,7 @@ def load(
     flight; timeout: seconds for one try, deadline: for all tries of a request.
     tokens_per_second: what the endpoint writes in all, for the estimate of the time.  Prices per
     million tokens and limits: see ``Budget``.  The key is read from OPENAI_API_KEY only.
-    Raises ValueError for an address that is none.
+    Raises ValueError when there is no address, or one that is none.
     """
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
