@@ -102,14 +102,28 @@ def examples(
     return made
 
 
-def encode(example: dict[str, Any], tokenizer, loss_on: str = "answer", max_length: int = 1024):
+def encode_all(examples: list[dict[str, Any]], tokenizer, loss_on: str, max_length: int) -> list:
+    """``encode`` of every example that fits into max_length tokens; the others are left out.
+
+    Half an answer would teach half a reason.  Raises ValueError when none fits.
+    """
+    encoded = [encode(example, tokenizer, loss_on) for example in examples]
+    kept = [example for example in encoded if len(example["input_ids"]) <= max_length]
+    if encoded and not kept:
+        shortest = min(len(example["input_ids"]) for example in encoded)
+        raise ValueError(
+            f"no example fits max_length={max_length} (the shortest has {shortest} tokens): raise it"
+        )
+    return kept
+
+
+def encode(example: dict[str, Any], tokenizer, loss_on: str = "answer") -> dict[str, Any]:
     """Tokens of one example and what each counts.
 
     Returns input_ids, weights (one a token; 0 is not learned), total (what the loss is divided
     by: the shares of the example), and at the label token the other label's id and its share
     of the target (soft labels).  loss_on "everything" also learns the prompt, as the released
-    recipe did: its tokens count as those of the answer beside the label.  Raises ValueError
-    when the answer does not fit into max_length tokens.
+    recipe did: its tokens count as those of the answer beside the label.
     """
     prompt = tokenizer.apply_chat_template(
         example["messages"], add_generation_prompt=True, tokenize=False
@@ -120,11 +134,6 @@ def encode(example: dict[str, Any], tokenizer, loss_on: str = "answer", max_leng
         add_special_tokens=False,
         return_offsets_mapping=True,
     )
-    if len(prompt_ids) + len(answer["input_ids"]) > max_length:
-        raise ValueError(
-            f"an example of {len(prompt_ids) + len(answer['input_ids'])} tokens does not fit "
-            f"max_length={max_length}: raise it or shorten max_chars"
-        )
     word, other = verdict.LABELS[example["label"]], verdict.LABELS[1 - example["label"]]
     key = '"hate_speech": "'
     find = example["answer"].index if example["label_first"] else example["answer"].rindex

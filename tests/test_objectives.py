@@ -134,11 +134,21 @@ def test_what_cannot_be_taught_is_refused(tokenizer):
         made("multi")
     with pytest.raises(ValueError, match=r"alpha is 1.5; it must lie in \[0, 1\]"):
         made("weighted", alpha=1.5)
-    (example, _) = made("joint")
-    length = len(objectives.encode(example, tokenizer)["input_ids"])
-    objectives.encode(example, tokenizer, max_length=length)
-    with pytest.raises(ValueError, match=f"{length} tokens does not fit max_length={length - 1}"):
-        objectives.encode(example, tokenizer, max_length=length - 1)
+
+
+def test_examples_too_long_are_left_out_and_none_left_is_refused(tokenizer):
+    examples = made("joint")
+    lengths = [len(objectives.encode(e, tokenizer)["input_ids"]) for e in examples]
+    assert lengths[0] != lengths[1]
+
+    def kept(longest):
+        encoded = objectives.encode_all(examples, tokenizer, "answer", longest)
+        return [len(e["input_ids"]) for e in encoded]
+
+    assert kept(max(lengths)) == lengths
+    assert kept(max(lengths) - 1) == [min(lengths)]
+    with pytest.raises(ValueError, match=f"shortest has {min(lengths)} tokens"):
+        kept(min(lengths) - 1)
 
 
 def batch_of(tokenizer, examples, **more):
