@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+import torch.nn.functional as F
 
 from hsd_utils import prompts, verdict
 
@@ -112,7 +113,7 @@ def encode_all(examples: list[dict[str, Any]], tokenizer, loss_on: str, max_leng
     if encoded and not kept:
         shortest = min(len(example["input_ids"]) for example in encoded)
         raise ValueError(
-            f"no example fits max_length={max_length} (the shortest has {shortest} tokens): raise it"
+            f"no example fits max_length={max_length}; the shortest has {shortest} tokens: raise it"
         )
     return kept
 
@@ -210,10 +211,11 @@ def weighted_loss(logits, batch) -> torch.Tensor:
     weights, targets = batch["weights"][:, reached], batch["input_ids"][:, reached]
     learned = weights > 0
     # Only what is learned is lifted to float32: a fraction of a batch, and the vocabulary is wide.
-    logits = logits[:, :-1][learned].float()
-    target = logits.gather(-1, targets[learned].unsqueeze(-1)).squeeze(-1)
-    other_id = batch["other_id"].unsqueeze(-1).expand_as(targets)[learned]
-    other = logits.gather(-1, other_id.unsqueeze(-1)).squeeze(-1)
+    logits, targets = logits[:, :-1][learned].float(), targets[learned]
+    losses = F.cross_entropy(logits, targets, reduction="none")
     share = batch["other_share"][:, reached][learned]
-    losses = logits.logsumexp(-1) - (1 - share) * target - share * other
+    if soft := share.nonzero().squeeze(-1).tolist():
+        other_id = batch["other_id"].unsqueeze(-1).expand_as(learned)[learned][soft]
+        moved = logits[soft, targets[soft]] - logits[soft, other_id]
+        losses = losses.index_add(0, share.nonzero().squeeze(-1), share[soft] * moved)
     return (losses * weights[learned]).sum() / batch["total"].sum()

@@ -172,6 +172,9 @@ def main(arguments: list[str] | None = None) -> int:
     for name in paths.ROOTS:
         if os.environ.get(name):
             os.environ[name] = os.path.abspath(os.environ[name])
+    # ... and a kernel imports the code that this process runs, whatever is installed.
+    code = [str(paths.REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(code)
     try:
         run = Run(options.run or options.profile)
         planned = plan(options.profile, run.name, options.overrides)

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ os.environ.setdefault("UNSLOTH_RETURN_LOGITS", "1")  # the loss below needs them
 from unsloth import FastLanguageModel  # noqa: E402, I001
 
 import torch  # noqa: E402
+from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 from transformers import EarlyStoppingCallback, TrainerState  # noqa: E402
 from transformers.trainer_utils import get_last_checkpoint  # noqa: E402
 from trl import SFTConfig, SFTTrainer  # noqa: E402
 
 from hsd_utils import objectives  # noqa: E402
 
+PLAIN_ATTENTION = 320  # tokens up to which attention is not fused
 LORA_TARGETS = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj".split()
 
 
@@ -55,12 +58,17 @@ class DistilTrainer(SFTTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         # Left-padded, all answers stand at the end: logits of prompts are not computed.
-        keep = min(objectives.logits_needed(inputs), inputs["input_ids"].shape[1])
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            logits_to_keep=keep,
-        )
+        length = inputs["input_ids"].shape[1]
+        keep = min(objectives.logits_needed(inputs), length)
+        # On a CPU the fused kernel's backward pass takes three times the plain one's, which
+        # needs memory by the square of the length.
+        plain = inputs["input_ids"].device.type == "cpu" and length <= PLAIN_ATTENTION
+        with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
+            outputs = model(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                logits_to_keep=keep,
+            )
         loss = objectives.weighted_loss(outputs.logits, inputs)
         # Trainer leaves the division to us whenever it passes the number of items.
         if num_items_in_batch is not None:

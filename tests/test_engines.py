@@ -77,6 +77,28 @@ def test_the_order_and_the_company_of_requests_do_not_matter(engine):
     assert {k: together[k] for k in alone} == pytest.approx(alone, abs=0.05)
 
 
+def test_a_beginning_that_prompts_share_is_computed_once_and_changes_nothing(small, monkeypatch):
+    opened = engines.load("transformers", SMALL, batch=2)
+    opened.model.float()  # so that a place in a batch is no excuse
+    asked = (
+        weigh(converse=prompts.teacher),
+        [Request(r.key, r.messages, max_tokens=6) for r in weigh(converse=prompts.teacher)],
+    )
+    lengths, forward = [], opened.model.forward
+
+    def watched(**inputs):
+        lengths.append(inputs["input_ids"].shape[1])
+        return forward(**inputs)
+
+    monkeypatch.setattr(opened.model, "forward", watched)
+    one = shares(opened, asked[0])
+    assert lengths[0] > 500 and max(lengths[1:]) < 120  # the post alone, three times
+    said = {a.key: (a.text, a.prompt_tokens) for a in opened(asked[1])}
+    monkeypatch.setattr("hsd_utils.engines.transformers.MIN_PREFIX", 10**6)
+    assert one == pytest.approx(shares(opened, asked[0]), abs=1e-4)
+    assert said == {a.key: (a.text, a.prompt_tokens) for a in opened(asked[1])}
+
+
 def test_a_prefill_begins_the_text_and_max_tokens_end_it(engine):
     begun = prompts.prefill(1)
     (answer,) = engine([Request("k", prompts.student(POSTS[0]), prefill=begun, max_tokens=7)])

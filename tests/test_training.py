@@ -79,6 +79,7 @@ RECIPE = {
     "num_train_epochs": 2,
     "per_device_train_batch_size": 2,
     "per_device_eval_batch_size": 2,
+    "gradient_checkpointing": False,
     "warmup_steps": 0,
     "optim": "adamw_8bit",
     "lr_scheduler_type": "linear",

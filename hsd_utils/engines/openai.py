@@ -5,7 +5,6 @@ client retries what may pass (408, 409, 429, 5xx, time-outs, cut connections) wi
 jitter and honours Retry-After; here are the bound on requests in flight, the deadline of each,
 the budget, and how a label's probability is read from the log-probabilities of its token.
 
-    export OPENAI_API_KEY=...   # where the endpoint wants one
     engines.load("openai", "Qwen/Qwen2.5-7B-Instruct", base_url="http://localhost:8000/v1")
 """
 
@@ -19,7 +18,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import openai
@@ -72,14 +73,14 @@ class Endpoint:
                 if isinstance(found, BaseException):
                     raise found
                 now = time.perf_counter()
-                yield Answer(*found[:4], now - clock, *found[4:])
+                yield replace(found, seconds=now - clock)
                 clock = now
         finally:
             stop.set()
             work.join()
 
     async def _all(self, requests: list[Request], put, stop: threading.Event) -> None:
-        """Ask everything, ``batch`` at once; put what an Answer holds, an error, and a None."""
+        """Ask everything, ``batch`` at once; put answers, perhaps an error, and a None."""
         slots = asyncio.Semaphore(self.batch)
 
         async def ask(client, request: Request) -> None:
@@ -89,7 +90,7 @@ class Endpoint:
             except FAULTS as error:
                 # It has had its retries: this post is counted as failed, the others go on.
                 log.warning("%s: no answer (%s)", request.key, error or type(error).__name__)
-                put((request.key, "", 0, 0, "failed"))
+                put(Answer(request.key, "", 0, 0, 0.0, "failed"))
                 self.budget.failed(error)
             finally:
                 slots.release()
@@ -108,50 +109,68 @@ class Endpoint:
         finally:
             put(None)
 
-    async def _ask(self, client, request: Request) -> tuple:
+    async def _ask(self, client, request: Request) -> Answer:
         """One answer; what is no completion at all is asked for again, as a fault would be."""
         for attempt in range(client.max_retries + 1):
             with suppress(ValueError, openai.APIResponseValidationError):  # half a JSON
                 got = await self._complete(client, request)
-                if getattr(got, "choices", None) and got.choices[0].message is not None:
-                    return self._read(request, got)
+                if (answer := read(request, got)) is not None:
+                    self.budget.add(answer.prompt_tokens, answer.answer_tokens)
+                    if request.choices and not got.choices[0].logprobs and self.weighs:
+                        self.weighs = False
+                        log.warning("the endpoint gives no log-probabilities: P(hate) is 0 or 1")
+                    return answer
             await asyncio.sleep(min(FIRST_WAIT * 2**attempt, 8) * random.uniform(0.75, 1))
         raise NotACompletion("the endpoint does not answer with completions")
 
     async def _complete(self, client, request: Request):
-        if request.choices and not request.prefill.startswith('{"hate_speech"'):
-            raise RuntimeError("an endpoint can weigh a label only where it comes first")
-        more = {"max_tokens": request.max_tokens}
-        if request.choices:
-            more = {"max_tokens": LABEL_TOKENS, "logprobs": True, "top_logprobs": 20}
-        asked = {"model": self.identity["model"], "messages": request.messages, "temperature": 0}
-        schema = request.schema or (_label_schema(request.choices) if request.choices else None)
-        if schema and self.schemas:
-            form = {"name": "answer", "schema": schema, "strict": True}
-            form = {"type": "json_schema", "json_schema": form}
-            try:
-                return await client.chat.completions.create(**asked, **more, response_format=form)
-            except openai.BadRequestError as error:
-                if "response_format" not in str(error) and "schema" not in str(error):
-                    raise
-                # What it writes without a schema is parsed, and repaired, like any answer.
-                self.schemas = False
-                print("the endpoint refuses JSON schemas: asking without", flush=True)
-        return await client.chat.completions.create(**asked, **more)
+        asked = body(request, self.identity["model"], self.schemas)
+        try:
+            return await client.chat.completions.create(**asked)
+        except openai.BadRequestError as error:
+            refused = "response_format" in str(error) or "schema" in str(error)
+            if "response_format" not in asked or not refused:
+                raise
+            # What it writes without a schema is parsed, and repaired, like any answer.
+            self.schemas = False
+            print("the endpoint refuses JSON schemas: asking without", flush=True)
+        return await client.chat.completions.create(**body(request, asked["model"], False))
 
-    def _read(self, request: Request, got) -> tuple:
-        usage, choice = got.usage, got.choices[0]
-        counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
-        self.budget.add(*counts)
-        if request.choices:
-            shares = label_shares(choice.logprobs, request.choices)
-            if not shares and self.weighs:
-                self.weighs = False
-                log.warning("the endpoint gives no log-probabilities: P(hate) is 0 or 1")
-            shares = shares or _said(choice.message.content or "", request.choices)
-            return (request.key, "", *counts, "choices", shares)
-        finish = "length" if choice.finish_reason == "length" else "stop"
-        return (request.key, choice.message.content or "", *counts, finish)
+
+def body(request: Request, model: str, schemas: bool = True) -> dict[str, Any]:
+    """What an endpoint is sent for a request: the fields of POST /v1/chat/completions.
+
+    Raises RuntimeError where a label is to be weighed that does not come first.
+    """
+    if request.choices and not request.prefill.startswith('{"hate_speech"'):
+        raise RuntimeError("an endpoint can weigh a label only where it comes first")
+    asked = {"model": model, "messages": request.messages, "temperature": 0}
+    asked |= {"max_tokens": request.max_tokens}
+    if request.choices:
+        asked |= {"max_tokens": LABEL_TOKENS, "logprobs": True, "top_logprobs": 20}
+    schema = request.schema or (_label_schema(request.choices) if request.choices else None)
+    if schema and schemas:
+        form = {"name": "answer", "schema": schema, "strict": True}
+        asked["response_format"] = {"type": "json_schema", "json_schema": form}
+    return asked
+
+
+def read(request: Request, completion) -> Answer | None:
+    """The answer in a ``ChatCompletion``, or None where it holds none.
+
+    Without log-probabilities all goes to the label that the text names.
+    """
+    choices = getattr(completion, "choices", None)
+    if not choices or choices[0].message is None:
+        return None
+    usage, text = completion.usage, choices[0].message.content or ""
+    counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+    if request.choices:
+        shares = label_shares(choices[0].logprobs, request.choices)
+        shares = shares or _said(text, request.choices)
+        return Answer(request.key, "", *counts, 0.0, "choices", shares)
+    finish = "length" if choices[0].finish_reason == "length" else "stop"
+    return Answer(request.key, text, *counts, 0.0, finish)
 
 
 def label_shares(logprobs, choices: Sequence[str]) -> list[float]:
@@ -186,6 +205,14 @@ def _label_schema(choices: Sequence[str]) -> dict:
     return {"type": "object", "properties": {"hate_speech": words}} | rules
 
 
+def address(base_url: str) -> str:
+    """An endpoint's address without its last slash; raises ValueError for one that is none."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ValueError(f"base_url {base_url!r}: write it like http://localhost:8000/v1, no key")
+    return base_url.rstrip("/")
+
+
 def load(
     model: str,
     *,
@@ -206,14 +233,11 @@ def load(
     flight; timeout: seconds for one try, deadline: for all tries of a request.
     tokens_per_second: what the endpoint writes in all, for the estimate of the time.  Prices per
     million tokens and limits: see ``Budget``.  The key is read from OPENAI_API_KEY only.
-    Raises ValueError when there is no address, or one that is none.
+    Raises ValueError for an address that is none.
     """
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValueError(f"base_url {base_url!r}: write it like http://localhost:8000/v1, no key")
     connect = partial(
         openai.AsyncOpenAI,
-        base_url=base_url,
+        base_url=address(base_url),
         api_key=os.environ.get("OPENAI_API_KEY", "none"),
         timeout=timeout,
         max_retries=retries,
@@ -221,6 +245,6 @@ def load(
     # Who serves the model, with which weights, is for the endpoint to say: its address stands
     # for it, so that two servers' answers are never mixed.
     identity = {"engine": "openai", "version": "chat.completions", "model": model}
-    identity["weights"] = [base_url.rstrip("/")]
+    identity["weights"] = [address(base_url)]
     budget = Budget((price_in, price_out), max_cost, max_tokens_total, patience=3 * concurrency)
     return Endpoint(connect, identity, concurrency, deadline, budget, tokens_per_second)

@@ -1,21 +1,27 @@
 """Hugging Face transformers: any causal language model, on a GPU (4-bit included) or a CPU.
 
-Requests are sorted by length and run in padded batches.  A fine-tuned student is its base
-model plus a LoRA adapter: merged into 16-bit weights, kept apart over 4-bit ones.
+Requests are sorted by length and run in padded batches; a long beginning that all of them
+share (instruction, definition, demonstrations) is computed once.  A fine-tuned student is its
+base model plus a LoRA adapter: merged into 16-bit weights, kept apart over 4-bit ones.
 
     engines.load("transformers", "SmolLM2-135M-Instruct", adapter="outputs/demo/students/...")
 """
 
+import copy
+import os.path
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, DynamicCache
 
 from hsd_utils import export, models
 from hsd_utils.engines import Answer, Request, identify
+
+MIN_PREFIX = 64  # shorter beginnings cost less than copying their keys and values to a batch
 
 
 class Transformers:
@@ -37,9 +43,14 @@ class Transformers:
         prompts.sort(key=lambda pair: (kind(pair[0]), len(pair[1])))
         for (choices, _), group in groupby(prompts, key=lambda pair: kind(pair[0])):
             pairs = list(group)
+            clock = time.perf_counter()
+            prefix = self._prefix([ids for _, ids in pairs])
             for start in range(0, len(pairs), self.batch):
                 batch = pairs[start : start + self.batch]
-                yield from self._choose(batch) if choices else self._generate(batch)
+                found = (self._choose if choices else self._generate)(batch, *prefix)
+                seconds = (time.perf_counter() - clock) / len(batch)
+                yield from (replace(answer, seconds=seconds) for answer in found)
+                clock = time.perf_counter()
 
     def _prompt(self, request: Request) -> list[int]:
         if request.schema is not None:
@@ -53,31 +64,53 @@ class Transformers:
             request.prefill, add_special_tokens=False
         )
 
-    def _padded(self, batch) -> dict[str, torch.Tensor]:
-        padded = self.tokenizer.pad({"input_ids": [ids for _, ids in batch]}, return_tensors="pt")
-        return padded.to(self.model.device)
+    @torch.inference_mode()
+    def _prefix(self, prompts: list[list[int]]) -> tuple[list[int], DynamicCache | None]:
+        """The beginning that all prompts share and its keys and values; none if it is short."""
+        shared = os.path.commonprefix(prompts)[: min(map(len, prompts)) - 1]
+        if len(prompts) == 1 or len(shared) < MIN_PREFIX:
+            return [], None
+        cache = DynamicCache(config=self.model.config)
+        ids = torch.tensor([shared], device=self.model.device)
+        self.model(input_ids=ids, past_key_values=cache, logits_to_keep=1)
+        return shared, cache
+
+    def _padded(self, batch, shared: list[int], cache) -> dict:
+        """Inputs of a batch, shape (prompts, longest); padding lies between prefix and rest."""
+        rest = {"input_ids": [ids[len(shared) :] for _, ids in batch]}
+        padded = self.tokenizer.pad(rest, return_tensors="pt")
+        ids = torch.tensor([shared] * len(batch), dtype=torch.long).reshape(len(batch), -1)
+        inputs = {
+            "input_ids": torch.cat([ids, padded["input_ids"]], 1).to(self.model.device),
+            "attention_mask": torch.cat([torch.ones_like(ids), padded["attention_mask"]], 1).to(
+                self.model.device
+            ),
+        }
+        if cache is not None:
+            inputs["past_key_values"] = copy.deepcopy(cache)
+            inputs["past_key_values"].batch_repeat_interleave(len(batch))
+        return inputs
 
     @torch.inference_mode()
-    def _choose(self, batch) -> list[Answer]:
-        clock = time.perf_counter()
+    def _choose(self, batch, shared: list[int], cache) -> list[Answer]:
         choices = batch[0][0].choices
         first = [self.tokenizer.encode(c, add_special_tokens=False)[0] for c in choices]
         if len(set(first)) < len(first):
             raise ValueError(f"choices {choices} begin with the same token: they cannot be weighed")
-        inputs = self._padded(batch)
+        inputs = self._padded(batch, shared, cache)
         positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        inputs["input_ids"] = inputs["input_ids"][:, len(shared) :]
+        positions = positions[:, len(shared) :]
         output = self.model(**inputs, position_ids=positions, logits_to_keep=1)
         shares = output.logits[:, -1, first].float().softmax(-1).tolist()
-        seconds = (time.perf_counter() - clock) / len(batch)
         return [
-            Answer(request.key, "", len(ids), 1, seconds, "choices", share)
+            Answer(request.key, "", len(ids), 1, 0.0, "choices", share)
             for (request, ids), share in zip(batch, shares, strict=True)
         ]
 
     @torch.inference_mode()
-    def _generate(self, batch) -> list[Answer]:
-        clock = time.perf_counter()
-        inputs = self._padded(batch)
+    def _generate(self, batch, shared: list[int], cache) -> list[Answer]:
+        inputs = self._padded(batch, shared, cache)
         output = self.model.generate(
             **inputs,
             max_new_tokens=batch[0][0].max_tokens,
@@ -85,22 +118,20 @@ class Transformers:
             pad_token_id=self.tokenizer.pad_token_id,
         )
         answers = output[:, inputs["input_ids"].shape[1] :].tolist()
-        seconds = (time.perf_counter() - clock) / len(batch)
         return [
-            self._answer(request, ids, tokens, seconds)
+            self._answer(request, ids, tokens)
             for (request, ids), tokens in zip(batch, answers, strict=True)
         ]
 
-    def _answer(self, request: Request, prompt: list[int], tokens: list[int], seconds: float):
+    def _answer(self, request: Request, prompt: list[int], tokens: list[int]) -> Answer:
         ends = self.model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
         stop = next((i for i, token in enumerate(tokens) if token in ends), None)
         kept = tokens if stop is None else tokens[:stop]
         text = request.prefill + self.tokenizer.decode(kept, skip_special_tokens=True)
         finish = "length" if stop is None else "stop"
-        return Answer(
-            request.key, text, len(prompt), len(kept) + (stop is not None), seconds, finish
-        )
+        written = len(kept) + (stop is not None)
+        return Answer(request.key, text, len(prompt), written, 0.0, finish)
 
 
 def load(model: str, *, batch: int = 16, adapter: Path | str | None = None, four_bit: bool = False):
