@@ -1,4 +1,4 @@
-"""results.md of a run, and the README's numbers: made from metrics.json, never typed.
+"""results.md of a run, and the README's numbers: made from the run's files, never typed.
 
 python -m hsd_utils.summary demo            # writes outputs/demo/results.md
 python -m hsd_utils.summary demo --readme   # and the table in README.md
@@ -6,6 +6,7 @@ python -m hsd_utils.summary demo --readme   # and the table in README.md
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,11 +98,77 @@ def _savings(efficiency: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
+# What a benchmark's table shows: field -> title.  The first is what it is about.
+BENCHMARKS = {
+    "teacher": {
+        "seconds_per_post": "seconds a post",
+        "ratio_to_released_loop": "times the loop",
+        "tokens_per_second": "answer tokens/s",
+        "parse_rate": "parsed",
+        "agrees_with_loop": "labels as the loop's",
+    },
+    "training": {"tokens_per_second": "tokens/s", "ratio_to_plain": "times plain"},
+    "student": {
+        "posts_per_second": "posts/s",
+        "ratio_to_loop": "times the loop",
+        "agrees_with_loop": "labels as the loop's",
+    },
+}
+
+
+def benchmarks(run: Run) -> str:
+    """The tables of a run's bench_*.json as Markdown, with how near ours is to the roofline."""
+    parts = []
+    for name, titles in BENCHMARKS.items():
+        path = run.folder / f"bench_{name}.json"
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text(encoding="utf-8"))
+        rows = [
+            {name: row["name"]}
+            | {title: row[field] for field, title in titles.items()}
+            | {"peak memory, GB": (row["peak_memory_bytes"] or math.nan) / 1e9}
+            for row in found["engines"]
+        ]
+        parts.append(
+            f"{tables.markdown(pd.DataFrame(rows), digits=2)}\n"
+            f"Ours reaches {found['roofline_fraction']:.0%} of the roofline, on "
+            f"{found['machine']['hardware']['processor']}, "
+            f"{found['machine']['hardware']['cores']} cores."
+        )
+    return "\n\n".join(parts)
+
+
+def scale(metrics: Mapping[str, Any], price_in: float, price_out: float) -> pd.DataFrame:
+    """What a teacher's answers take for more posts, from the tokens and seconds of a run.
+
+    Prices are for a million tokens.  Hours are those of the run's own machine.
+    """
+    ledger = metrics["teacher"]["ledger"]
+    seconds = ledger["seconds"] / ledger["answers"]
+    tokens = ledger["prompt_tokens"], ledger["answer_tokens"]
+    price = (tokens[0] * price_in + tokens[1] * price_out) / 1e6
+    return pd.DataFrame(
+        [
+            {
+                "posts": f"{posts:,}",
+                "prompt tokens, millions": posts * tokens[0] / 1e6,
+                "answer tokens, millions": posts * tokens[1] / 1e6,
+                "hours on the run's machine": posts * seconds / 3600,
+                f"price at {price_in:g} in, {price_out:g} out": posts * price,
+            }
+            for posts in (2_000, 100_000, 1_200_000)
+        ]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m hsd_utils.summary", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("run")
     parser.add_argument("--readme", action="store_true", help="put the tables into README.md too")
+    parser.add_argument("--price-in", type=float, default=0.6, help="for a million tokens")
+    parser.add_argument("--price-out", type=float, default=0.8, help="for a million tokens")
     options = parser.parse_args()
     run = Run(options.run)
     write(run)
@@ -110,6 +177,11 @@ def main() -> None:
         metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
         readme = Path(paths.REPOSITORY / "README.md")
         tables.insert(readme, "results", f"Run `{run.name}`. {describe(metrics)}")
+        if measured := benchmarks(run):
+            tables.insert(readme, "benchmarks", measured)
+        if run.name == "reference" and "teacher" in metrics:
+            told = tables.markdown(scale(metrics, options.price_in, options.price_out), digits=1)
+            tables.insert(paths.REPOSITORY / "hsd_utils/engines/cluster.md", "scale", told)
 
 
 if __name__ == "__main__":

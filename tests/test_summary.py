@@ -88,3 +88,39 @@ def test_a_run_that_is_not_there_is_named(run, monkeypatch, capsys):
     with pytest.raises((SystemExit, FileNotFoundError)) as caught:
         summary.main()
     assert "other" in str(caught.value)
+
+
+MACHINE = {"hardware": {"processor": "A Chip", "cores": 2}}
+BENCH = {
+    "teacher": {"seconds_per_post": 0.7, "ratio_to_released_loop": 33.4, "agrees_with_loop": 0.8},
+    "training": {"tokens_per_second": 301.0, "ratio_to_plain": 1.25},
+    "student": {"posts_per_second": 61.0, "ratio_to_loop": 4.0, "agrees_with_loop": 1.0},
+}
+BENCH["teacher"] |= {"tokens_per_second": 80.0, "parse_rate": 1.0}
+
+
+def test_the_benchmarks_tables_are_the_files(run):
+    assert summary.benchmarks(run) == ""
+    for name, row in BENCH.items():
+        engines = [{"name": f"ours {name}", "peak_memory_bytes": 2.5e9, **row}]
+        found = {"engines": engines, "roofline_fraction": 0.61, "machine": MACHINE}
+        (run.folder / f"bench_{name}.json").write_text(json.dumps(found))
+    text = summary.benchmarks(run)
+    for words in (
+        "| teacher | seconds a post | times the loop |",
+        "| ours teacher | 0.70 | 33.40 | 80.00 | 1.00 | 0.80 | 2.50 |",
+        "| ours training | 301.00 | 1.25 | 2.50 |",
+        "| ours student | 61.00 | 4.00 | 1.00 | 2.50 |",
+        "Ours reaches 61% of the roofline, on A Chip, 2 cores.",
+    ):
+        assert words in text
+
+
+def test_the_scale_follows_the_ledger():
+    ledger = {"answers": 10, "seconds": 36.0, "prompt_tokens": 800.0, "answer_tokens": 50.0}
+    table = summary.scale({"teacher": {"ledger": ledger}}, price_in=0.5, price_out=2.0)
+    assert table["posts"].tolist() == ["2,000", "100,000", "1,200,000"]
+    assert table["hours on the run's machine"].tolist() == pytest.approx([2, 100, 1200])
+    # 2,000 posts: 1.6 million tokens there and 0.1 million back
+    assert table.iloc[0].tolist()[1:3] == pytest.approx([1.6, 0.1])
+    assert table.iloc[0].tolist()[-1] == pytest.approx(1.6 * 0.5 + 0.1 * 2)

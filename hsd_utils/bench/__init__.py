@@ -1,7 +1,10 @@
-"""Benchmarks: one command each, ratios within one run, results as JSON on standard output.
+"""Benchmarks: one command each, ratios within one run, results as JSON.
 
+python -m hsd_utils.bench teacher --run reference
+python -m hsd_utils.bench training --run reference
+python -m hsd_utils.bench student --run reference
 python -m hsd_utils.bench store --answers 1200000
 python -m hsd_utils.bench sampling --rows 1200000
 """
 
-BENCHMARKS = ("sampling", "store")
+BENCHMARKS = ("sampling", "store", "student", "teacher", "training")

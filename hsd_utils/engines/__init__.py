@@ -24,6 +24,7 @@ from hsd_utils import models
 ENGINES = {
     "openai": "hsd_utils.engines.openai",
     "openvino": "hsd_utils.engines.openvino",
+    "ray": "hsd_utils.engines.ray",
     "transformers": "hsd_utils.engines.transformers",
 }
 

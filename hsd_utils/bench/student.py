@@ -1,0 +1,68 @@
+"""What a label costs: the student's P(hate) alone, posts a second, by engine.
+
+All score the same posts at the label token with the same small model, as it comes: an adapter
+is merged before use and changes no shape.  The first is how a script would ask: one post at a
+time in Transformers.
+
+    python -m hsd_utils.bench student --posts 512 --run reference
+"""
+
+import argparse
+
+from hsd_utils.bench import inference, systems
+from hsd_utils.paths import Run
+
+STUDENT = "SmolLM2-135M-Instruct"
+LOOP, OURS = "transformers, one at a time", "openvino (ours)"
+COLUMNS = (
+    "name posts posts_per_second prompt_tokens_per_second agrees_with_loop peak_memory_bytes "
+    "ratio_to_loop"
+).split()
+
+
+def specs(model: str) -> dict[str, dict]:
+    same = {"model": model}
+    return {
+        LOOP: same | {"engine": "transformers", "one_by_one": True, "posts": 128},
+        "transformers, 32 at once": same | {"engine": "transformers", "settings": {"batch": 32}},
+        "llama.cpp server, 16 at once": same | {"engine": "openai", "server_slots": 16},
+        OURS: same | {"engine": "openvino"},
+    }
+
+
+def main(options: argparse.Namespace) -> None:
+    rows = systems.sample(options.posts)
+    found = systems.run("student", specs(options.model), rows)
+    by_name = {row["name"]: row for row in found}
+    loop, ours = by_name[LOOP], by_name[OURS]
+    for row in found:
+        row["ratio_to_loop"] = row["posts_per_second"] / loop["posts_per_second"]
+        both = [loop["labels"][post] == row["labels"][post] for post in loop["labels"]]
+        row["agrees_with_loop"] = sum(both) / len(both)
+    for row in found:
+        del row["labels"]
+    peers = [row["posts_per_second"] for row in found if row["name"] not in (LOOP, OURS)]
+    layers, _ = systems.parameters(options.model)
+    limit = systems.machine_limits()
+    limit["posts_per_second"] = limit["flops"] / (2 * layers * ours["prompt_tokens"])
+    result = {
+        "engines": found,
+        "ratio_to_loop": ours["ratio_to_loop"],
+        "ratio_to_best_peer": ours["posts_per_second"] / max(peers) if peers else None,
+        "roofline": limit,
+        "roofline_fraction": ours["posts_per_second"] / limit["posts_per_second"],
+    }
+    systems.save(Run(options.run), "student", result, COLUMNS)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--run", default="bench", help="folder under outputs/")
+    parser.add_argument("--posts", type=int, default=512, help="for all but the first (even)")
+    parser.add_argument("--model", default=STUDENT)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.worker:
+        systems.answer(inference.measure)
+    else:
+        main(chosen)

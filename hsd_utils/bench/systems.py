@@ -1,0 +1,98 @@
+"""Systems side by side: each measured in a process of its own, one after the other.
+
+A fresh process gives a peak memory that belongs to one system alone.  What a system takes is
+told as a ratio to the first one, in one run on one machine, since machines differ and are noisy.
+
+    rows = systems.run("teacher", {"released loop": {...}, "ours": {...}}, posts)
+    systems.save(Run("reference"), "teacher", rows, roofline)
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from hsd_utils import paths, readers, sampling, tables
+from hsd_utils.machine import environment
+from hsd_utils.paths import Run
+
+PUBLIC = ("davidson", "stormfront", "hatexplain", "ethos")
+
+
+def sample(count: int) -> list[dict[str, Any]]:
+    """Balanced posts of the public sets where HSD_DATA_DIR has them, else of the corpus."""
+    names = PUBLIC if paths.data_dir() else ("corpus",)
+    table = pd.concat([readers.read(name)[0] for name in names], ignore_index=True)
+    table, _ = sampling.deduplicate(sampling.clean(table)[0])
+    drawn = sampling.draw(table, {"bench": count}, seed=1)[0]["bench"]
+    return drawn[["id", "text", "label"]].sample(frac=1, random_state=1).to_dict("records")
+
+
+def run(benchmark: str, specs: Mapping[str, dict], rows: list[dict]) -> list[dict[str, Any]]:
+    """Each system's own measurements, by its spec; one that fails says so and is left out."""
+    found = []
+    for name, spec in specs.items():
+        request = {"name": name, **spec, "rows": rows[: spec.get("posts", len(rows))]}
+        command = [sys.executable, "-m", "hsd_utils.bench", benchmark, "--worker"]
+        clock = time.perf_counter()
+        done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True)
+        took = time.perf_counter() - clock
+        if done.returncode:
+            print(f"{name}: left out\n{done.stderr[-2500:]}", file=sys.stderr, flush=True)
+            continue
+        print(f"{name}: measured in {took:.0f} s", file=sys.stderr, flush=True)
+        found.append({"name": name} | json.loads(done.stdout.splitlines()[-1]))
+    return found
+
+
+def answer(measure: Callable[..., dict[str, Any]]) -> None:
+    """What ``--worker`` does: one system, from standard input to standard output."""
+    found = tables.to_json(measure(**json.load(sys.stdin)))
+    print(json.dumps(json.loads(found)))
+
+
+def best_time(work: Callable[[], Any], times: int = 5) -> float:
+    """Seconds of the fastest of several runs, after one to warm up."""
+    seconds = []
+    for _ in range(times + 1):
+        clock = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - clock)
+    return min(seconds[1:])
+
+
+def machine_limits() -> dict[str, float]:
+    """FLOP a second of a bfloat16 matrix product, and bytes a second read or written, here."""
+    import torch
+
+    matrix = torch.ones(2048, 2048, dtype=torch.bfloat16)
+    source, copy = torch.ones(2**28, dtype=torch.uint8), torch.empty(2**28, dtype=torch.uint8)
+    return {
+        "flops": 2 * 2048**3 / best_time(lambda: matrix @ matrix),
+        "bytes_per_second": 2 * 2**28 / best_time(lambda: copy.copy_(source)),
+    }
+
+
+def parameters(model: str) -> tuple[int, int]:
+    """Weights of the layers, and of the embedding, which one token uses only at the output."""
+    from gguf import GGUFReader
+
+    from hsd_utils import models
+
+    sizes = {t.name: int(t.n_elements) for t in GGUFReader(models.fetch(model)).tensors}
+    embedding = sizes["token_embd.weight"]
+    return sum(sizes.values()) - embedding - sizes.get("output.weight", 0), embedding
+
+
+def save(run: Run, benchmark: str, result: dict[str, Any], columns: list[str]) -> None:
+    """``outputs/<run>/bench_<benchmark>.json`` with the machine, and a table on the screen."""
+    result = {"engines": result.pop("engines"), **result, "machine": environment()}
+    path = run.folder / f"bench_{benchmark}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(tables.to_json(result), encoding="utf-8")
+    print(tables.markdown(pd.DataFrame(result["engines"])[columns]))
+    print(path)

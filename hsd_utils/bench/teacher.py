@@ -1,0 +1,106 @@
+"""What a rationale costs: the released loop, its peers and our engine, on the same posts.
+
+All ask the same teacher, out of the same GGUF file, with the same demonstrations.  The released
+loop (Piot and Parapar's script) takes one post at a time and the whole prompt each time, in
+Transformers; the peers take posts in batches and compute the shared prompt once.
+
+The roofline is the least time a post can take here with bfloat16 arithmetic, from what this
+machine was seen to do.  With N weights in the layers, E in the embedding, u prompt tokens that
+no other post shares, a answer tokens, F FLOP and M bytes a second, W bytes of weights and B
+answers at a time:
+
+    seconds = max((2 N (u + a) + 2 E a) / F,  a W / (B M))
+
+    python -m hsd_utils.bench teacher --posts 64 --run reference
+"""
+
+import argparse
+import os
+
+from hsd_utils import models, prompts
+from hsd_utils.bench import inference, systems
+from hsd_utils.paths import Run
+
+TEACHER = "Qwen2.5-Coder-1.5B-Instruct"
+LOOP, OURS = "released loop", "openvino (ours)"
+COLUMNS = (
+    "name posts seconds_per_post prompt_tokens_per_second tokens_per_second parse_rate "
+    "agrees_with_loop peak_memory_bytes ratio_to_released_loop"
+).split()
+
+
+def specs(model: str, shots: int) -> dict[str, dict]:
+    same = {"model": model, "prompt": {"shots": shots}}
+    loop = {"engine": "transformers", "one_by_one": True, "max_tokens": 2048, "posts": 8}
+    server = {"engine": "openai", "constrained": True, "server_slots": 16}
+    return {
+        LOOP: same | loop,
+        "transformers, 16 at once": same
+        | {"engine": "transformers", "settings": {"batch": 16}, "posts": 32},
+        "llama.cpp server, 16 at once": same | server,
+        OURS: same | {"engine": "openvino", "constrained": True},
+    }
+
+
+def unshared_tokens(model: str, shots: int, texts: list[str]) -> float:
+    """Prompt tokens that a post does not share with all others, on average."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(models.torch_weights(model))
+    asked = [prompts.teacher(text, shots=shots) for text in texts]
+    ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True)["input_ids"]
+    return sum(map(len, ids)) / len(ids) - len(os.path.commonprefix(ids))
+
+
+def roofline(model: str, unshared: float, answer: float, batch: int) -> dict[str, float]:
+    """The least seconds a post by the formula above, and what it was computed from."""
+    limits = systems.machine_limits()
+    layers, embedding = systems.parameters(model)
+    compute = (2 * layers * (unshared + answer) + 2 * embedding * answer) / limits["flops"]
+    weights = models.fetch(model).stat().st_size
+    reading = answer * weights / (batch * limits["bytes_per_second"])
+    return limits | {
+        "unshared_prompt_tokens": unshared,
+        "answer_tokens": answer,
+        "compute_seconds": compute,
+        "reading_seconds": reading,
+        "seconds_per_post": max(compute, reading),
+    }
+
+
+def main(options: argparse.Namespace) -> None:
+    rows = systems.sample(options.posts)
+    found = systems.run("teacher", specs(options.model, options.shots), rows)
+    by_name = {row["name"]: row for row in found}
+    loop, ours = by_name[LOOP], by_name[OURS]
+    for row in found:
+        row["ratio_to_released_loop"] = loop["seconds_per_post"] / row["seconds_per_post"]
+        both = [loop["labels"][post] == row["labels"][post] for post in loop["labels"]]
+        row["agrees_with_loop"] = sum(both) / len(both)
+    for row in found:
+        del row["labels"]
+    peers = [row["seconds_per_post"] for row in found if row["name"] not in (LOOP, OURS)]
+    own = unshared_tokens(options.model, options.shots, [row["text"] for row in rows])
+    limit = roofline(options.model, own, ours["answer_tokens"], batch=48)
+    result = {
+        "engines": found,
+        "ratio_to_released_loop": ours["ratio_to_released_loop"],
+        "ratio_to_best_peer": min(peers) / ours["seconds_per_post"] if peers else None,
+        "roofline": limit,
+        "roofline_fraction": limit["seconds_per_post"] / ours["seconds_per_post"],
+    }
+    systems.save(Run(options.run), "teacher", result, COLUMNS)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--run", default="bench", help="folder under outputs/")
+    parser.add_argument("--posts", type=int, default=64, help="for our engine (even)")
+    parser.add_argument("--model", default=TEACHER)
+    parser.add_argument("--shots", type=int, default=6)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.worker:
+        systems.answer(inference.measure)
+    else:
+        main(chosen)

@@ -1,0 +1,183 @@
+"""How fast a student is trained: plain TRL and PEFT, Unsloth as it comes, and notebook 03.
+
+All train the same adapter of the same base model on the same examples (real posts; made-up
+explanations of a teacher's usual length, since only lengths count here) in the same batches.
+Tokens are those of prompts and answers, without padding; the first steps are not timed.
+
+The roofline counts 2 FLOP a weight and token forwards, and 2 backwards for the inputs of each
+layer (the weights themselves are frozen); the embedding counts for answers only:
+
+    tokens a second = F / (4 N + 4 E s),  s the share of answer tokens
+
+    python -m hsd_utils.bench training --run reference
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from hsd_utils import timing
+from hsd_utils.bench import systems
+from hsd_utils.paths import Run
+
+STUDENT, BATCH, LONGEST, WARM_STEPS = "SmolLM2-135M-Instruct", 8, 768, 4
+PLAIN, UNSLOTH, OURS = "TRL and PEFT", "Unsloth as it comes", "notebook 03 (ours)"
+LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "bias": "none"}
+REASON = "It speaks of a group of people and says what the writer thinks of them, in plain words."
+QUIET = {"save_strategy": "no", "report_to": "none", "disable_tqdm": True}
+COLUMNS = "name tokens_per_second step_seconds peak_memory_bytes ratio_to_plain".split()
+
+
+def examples(rows: list[dict]) -> list[dict[str, Any]]:
+    from hsd_utils import objectives
+
+    reasons = [{"input": row["text"][:80], "explanation": REASON} for row in rows]
+    made = [
+        {"text": row["text"][:1000], "label": row["label"], "explanations": [reason]}
+        for row, reason in zip(rows, reasons, strict=True)
+    ]
+    return objectives.examples(made, "weighted")
+
+
+def _plain(model: str, made: list[dict], arguments: dict):
+    from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
+
+    from hsd_utils import models
+
+    return SFTTrainer(
+        model=str(models.torch_weights(model)),
+        args=SFTConfig(**arguments, max_length=LONGEST, **QUIET),
+        train_dataset=_told(made),
+        peft_config=LoraConfig(**LORA, target_modules="all-linear", task_type="CAUSAL_LM"),
+    )
+
+
+def _unsloth(model: str, made: list[dict], arguments: dict):
+    from hsd_utils import models, training  # isort: skip (first: Unsloth patches what others import)
+    from trl import SFTConfig, SFTTrainer
+
+    loaded, tokenizer = training.FastLanguageModel.from_pretrained(
+        str(models.torch_weights(model)), max_seq_length=LONGEST, load_in_4bit=True
+    )
+    return SFTTrainer(
+        model=_with_adapter(training, loaded),
+        args=SFTConfig(**arguments, max_length=LONGEST, **QUIET),
+        train_dataset=_told(made),
+        processing_class=tokenizer,
+    )
+
+
+def _ours(model: str, made: list[dict], arguments: dict):
+    from hsd_utils import objectives, training
+
+    folder = Path(arguments.pop("output_dir"))
+    arguments["gradient_checkpointing"] = False
+    loaded, tokenizer = training.load(model, LONGEST)
+    encoded = objectives.encode_all(made, tokenizer, "answer", LONGEST)
+    loaded = _with_adapter(training, loaded)
+    few = encoded[:BATCH]  # its dev loss comes after the steps that are timed
+    return training.trainer(loaded, tokenizer, encoded, few, folder, patience=2, **arguments)
+
+
+def _with_adapter(training, loaded):
+    targets = training.LORA_TARGETS
+    return training.FastLanguageModel.get_peft_model(
+        loaded, **LORA, target_modules=targets, use_gradient_checkpointing=False
+    )
+
+
+def _told(made: list[dict]):
+    """The same examples as TRL wants them; it too learns the answers only."""
+    from datasets import Dataset
+
+    answers = [[{"role": "assistant", "content": example["answer"]}] for example in made]
+    asked = [example["messages"] for example in made]
+    return Dataset.from_dict({"prompt": asked, "completion": answers})
+
+
+MAKERS = {PLAIN: _plain, UNSLOTH: _unsloth, OURS: _ours}
+
+
+def measure(*, name: str, model: str, rows: list[dict]) -> dict[str, Any]:
+    """One way to train, in this process, one epoch: tokens, seconds and memory."""
+    import torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = {
+            "output_dir": folder,
+            "num_train_epochs": 1,
+            "per_device_train_batch_size": BATCH,
+            "learning_rate": 1e-4,
+            "optim": "adamw_torch",
+            "use_cpu": not torch.cuda.is_available(),
+            "seed": 0,
+        }
+        trainer = MAKERS[name](model, examples(rows), arguments)
+        ends, seen, inner = [], [], trainer.data_collator
+
+        def collate(batch):
+            made = inner(batch)
+            seen.append(int(made["attention_mask"].sum()))
+            return made
+
+        step = trainer.training_step
+
+        def timed(*arguments, **more):
+            loss = step(*arguments, **more)
+            ends.append(time.perf_counter())
+            return loss
+
+        trainer.data_collator, trainer.training_step = collate, timed
+        trainer.train()
+    learned = [w > 0 for row in trainer.train_dataset for w in row.get("weights", [])]
+    seconds = ends[-1] - ends[WARM_STEPS - 1]
+    tokens = sum(seen[WARM_STEPS : len(ends)])
+    return {
+        "steps": len(ends) - WARM_STEPS,
+        "tokens": tokens,
+        "tokens_per_second": tokens / seconds,
+        "step_seconds": seconds / (len(ends) - WARM_STEPS),
+        "peak_memory_bytes": timing.peak_bytes(),
+        "answer_share": sum(learned) / len(learned) if learned else None,
+    }
+
+
+def main(options: argparse.Namespace) -> None:
+    found = systems.run(
+        "training",
+        {name: {"model": options.model} for name in MAKERS},
+        systems.sample(options.posts),
+    )
+    by_name = {row["name"]: row for row in found}
+    for row in found:
+        row["ratio_to_plain"] = row["tokens_per_second"] / by_name[PLAIN]["tokens_per_second"]
+    ours, limit = by_name[OURS], systems.machine_limits()
+    layers, embedding = systems.parameters(options.model)
+    limit["tokens_per_second"] = limit["flops"] / (
+        4 * layers + 4 * embedding * ours["answer_share"]
+    )
+    peers = [row["tokens_per_second"] for row in found if row["name"] != OURS]
+    result = {
+        "engines": found,
+        "ratio_to_plain": ours["ratio_to_plain"],
+        "ratio_to_best_peer": ours["tokens_per_second"] / max(peers),
+        "roofline": limit,
+        "roofline_fraction": ours["tokens_per_second"] / limit["tokens_per_second"],
+    }
+    systems.save(Run(options.run), "training", result, COLUMNS)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--run", default="bench", help="folder under outputs/")
+    parser.add_argument("--posts", type=int, default=160, help="examples, each seen once (even)")
+    parser.add_argument("--model", default=STUDENT)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.worker:
+        systems.answer(measure)
+    else:
+        main(chosen)
