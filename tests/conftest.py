@@ -50,4 +50,5 @@ def faults():
     if FULL:
         file = paths.REPOSITORY / "outputs" / "reference" / "faults.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(counted, indent=1) + "\n")
+        before = json.loads(file.read_text()) if file.exists() else {}  # of another part
+        file.write_text(json.dumps(before | counted, indent=1) + "\n")

@@ -70,5 +70,5 @@ def test_killed_at_random_moments_nothing_is_lost_and_little_paid_twice(tmp_path
     twice = sum(times.values()) - POSTS
     assert len(stored) == len(times) == POSTS and set(stored.values()) == {1}
     assert 0 <= twice <= KILLS * BATCH
-    faults["kills"] = {"tried": KILLS, "posts": POSTS, "lost": POSTS - len(stored)}
-    faults["kills"] |= {"paid_twice": twice, "in_flight_at_most": KILLS * BATCH}
+    faults |= {"kills": KILLS, "posts": POSTS, "lost": POSTS - len(stored)}
+    faults |= {"paid_twice": twice, "paid_twice_at_most": KILLS * BATCH}

@@ -89,13 +89,14 @@ RECIPE = {
 
 @pytest.fixture(scope="module")
 def loaded(small):
+    return untaught()
+
+
+def untaught():
     model, tokenizer = training.load(SMALL, 256, four_bit=True)
     model = training.FastLanguageModel.get_peft_model(
         model,
-        r=8,
-        lora_alpha=16,
-        lora_dropout=0.0,
-        bias="none",
+        **{"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "bias": "none"},
         target_modules=training.LORA_TARGETS,
         use_gradient_checkpointing=False,
         random_state=0,
