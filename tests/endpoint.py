@@ -48,12 +48,16 @@ class FaultyServer:
         asyncio.run_coroutine_threadsafe(self.runner.cleanup(), self.loop).result(10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
-        # Requests that hang, or whose client went away, have a task left.
-        left = asyncio.all_tasks(self.loop)
+        self.loop.run_until_complete(self._settle())
+        self.loop.close()
+
+    @staticmethod
+    async def _settle():
+        """A request that hangs, or whose client went away, has a task left."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        self.loop.close()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _handle(self, request):
         body = await request.json()
