@@ -58,7 +58,7 @@ def read(*paths: Path) -> pd.DataFrame:
 
 
 def kind(ratings: pd.DataFrame) -> str:
-    """ "human" or "simulated".  Raises ValueError for none, another word, or a mixture."""
+    """Their one kind, human or simulated.  Raises ValueError for none or a mixture."""
     found = sorted(map(str, ratings["kind"].unique()))
     if len(found) != 1 or found[0] not in KINDS:
         raise ValueError(f"ratings of kind {', '.join(found) or 'none'}: one of {KINDS}, not mixed")
@@ -74,15 +74,13 @@ def check(ratings: pd.DataFrame, items: list[dict], unfinished: bool = False) ->
     absent = [name for name in COLUMNS if name not in ratings]
     if absent:
         raise ValueError(f"ratings lack the columns {', '.join(absent)}")
-    rows = ratings[list(COLUMNS)].astype(object).map(lambda v: v.strip() if _given(v) else None)
-    answers = rows[list(QUESTIONS)].map(lambda v: v.lower() if v else None).astype(object)
-    rows[list(QUESTIONS)] = answers.where(answers.notna(), None)
     known = {(item["item"], side) for item in items for side in SIDES}
-    faults, seen = [], set()
-    for row in rows.to_dict("records"):
+    faults, kept, seen = [], [], set()
+    for given in ratings[list(COLUMNS)].to_dict("records"):
+        row = {name: _text(value, name in QUESTIONS) for name, value in given.items()}
         place = (row["item"], row["side"])
         wrong = [f"{q} is {row[q]!r}" for q in QUESTIONS if row[q] not in (*ANSWERS, None)]
-        given = sum(row[q] is not None for q in QUESTIONS)
+        answered = sum(row[q] is not None for q in QUESTIONS)
         if row["kind"] not in KINDS:
             wrong.append(f"kind is {row['kind']!r}, not one of {', '.join(KINDS)}")
         if not RATER.fullmatch(row["rater"] or ""):
@@ -93,27 +91,30 @@ def check(ratings: pd.DataFrame, items: list[dict], unfinished: bool = False) ->
             wrong.append("is not on the sheet")
         if (row["rater"], *place) in seen:
             wrong.append("is rated twice")
-        if 0 < given < len(QUESTIONS) and not unfinished:
+        if 0 < answered < len(QUESTIONS) and not unfinished:
             wrong.append("is rated in part")
         seen.add((row["rater"], *place))
+        kept += [row] if answered else []
         faults += [f"{row['rater']}, {row['item']} {row['side']}: {what}" for what in wrong]
-    rows = rows[rows[list(QUESTIONS)].notna().any(axis=1)].reset_index(drop=True)
-    rated = set(rows[["rater", "item", "side"]].itertuples(index=False, name=None))
     if not unfinished:
-        everything = {(r, *place) for r in rows["rater"].unique() for place in known}
-        missing = sorted(everything - rated, key=str)
-        faults += [f"{rater}, {item} {side}: is missing" for rater, item, side in missing]
+        rated = {(row["rater"], row["item"], row["side"]) for row in kept}
+        missing = {(row["rater"], *place) for row in kept for place in known} - rated
+        faults += [
+            f"{rater}, {item} {side}: is missing" for rater, item, side in sorted(missing, key=str)
+        ]
     if faults:
         more = f"\n... and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
         raise ValueError("ratings cannot be used:\n" + "\n".join(faults[:_NAMED]) + more)
-    if rows.empty:
+    if not kept:
         raise ValueError("no rating was given: every answer is empty")
-    kind(rows)
-    return rows
+    checked = pd.DataFrame(kept, columns=COLUMNS, dtype=object)
+    kind(checked)
+    return checked
 
 
-def _given(value) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+def _text(value, lower: bool) -> str | None:
+    text = "" if value is None or value != value else str(value).strip()
+    return (text.lower() if lower else text) or None
 
 
 def simulate(items: list[dict], raters: int = 3, seed: int = 0) -> pd.DataFrame:

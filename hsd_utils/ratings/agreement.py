@@ -6,7 +6,6 @@ does not, so they are read together.  Values are codes (units, raters), NaN wher
     python -c "from hsd_utils.ratings import agreement; print(agreement.alpha([[1, 1], [2, 1]]))"
 """
 
-import warnings
 from itertools import combinations
 
 import numpy as np
@@ -65,8 +64,6 @@ def cohen(values: pd.DataFrame) -> dict[str, float | None]:
     found = {}
     for a, b in combinations(values, 2):
         both = values[[a, b]].dropna()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of one label in all: that is the None
-            kappa = cohen_kappa_score(both[a], both[b]) if len(both) else np.nan
-        found[f"{a}, {b}"] = None if np.isnan(kappa) else float(kappa)
+        varied = len(np.unique(both)) > 1  # else kappa is 0 / 0
+        found[f"{a}, {b}"] = float(cohen_kappa_score(both[a], both[b])) if varied else None
     return found

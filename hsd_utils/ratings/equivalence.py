@@ -11,20 +11,21 @@ set before anyone rates.  The test of each side is the score test for paired pro
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 
-def score(only_a: float, only_b: float, n: float, difference: float) -> float:
+def score(only_a, only_b, n, difference):
     """Tango's z of the hypothesis that share a - share b is ``difference`` (-1 < it < 1).
 
-    only_a, only_b: pairs in which one alone succeeded, of n in all.
+    only_a, only_b: pairs in which one alone succeeded, of n in all; numbers or arrays.
     """
     linear = (2 * n - only_a + only_b) * difference - only_a - only_b
     constant = -only_b * difference * (1 - difference)
-    root = np.sqrt(max(linear**2 - 8 * n * constant, 0))
+    root = np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0))
     only_b_share = (root - linear) / (4 * n)
     variance = n * (2 * only_b_share + difference * (1 - difference))
-    return float((only_a - only_b - n * difference) / np.sqrt(variance)) if variance > 0 else 0.0
+    # Without variance (nothing discordant, no difference) nothing speaks against it.
+    return (only_a - only_b - n * difference) / np.sqrt(np.where(variance > 0, variance, np.inf))
 
 
 def interval(only_a: float, only_b: float, n: float, level: float = 0.95) -> tuple[float, float]:
@@ -44,8 +45,8 @@ def interval(only_a: float, only_b: float, n: float, level: float = 0.95) -> tup
 def tost(only_a: float, only_b: float, n: float, margin: float, alpha: float = 0.05) -> dict:
     """Whether |share a - share b| is shown to be below ``margin`` (0 to 1).
 
-    Returns difference with low and high (the interval of level 1 - 2 alpha, which lies inside
-    the margin when the test rejects), level, margin, p_value (the larger of the two) and
+    Returns the difference as value, low and high (the interval of level 1 - 2 alpha, which lies
+    inside the margin when the test rejects), level, margin, p_value (the larger of the two) and
     equivalent.  Counts may be fractions (weights).  With n = 0 the values are null with a
     ``reason``.  Raises ValueError for a margin outside 0 to 1 or counts that exceed n.
     """
@@ -55,25 +56,28 @@ def tost(only_a: float, only_b: float, n: float, margin: float, alpha: float = 0
         raise ValueError(f"{only_a} and {only_b} of {n} pairs: counts from 0 to all pairs")
     asked = {"level": 1 - 2 * alpha, "margin": margin}
     if n == 0:
-        empty = dict.fromkeys(("difference", "low", "high", "p_value", "equivalent"))
+        empty = dict.fromkeys(("value", "low", "high", "p_value", "equivalent"))
         return empty | asked | {"reason": "no pair was rated"}
     sides = norm.sf(score(only_a, only_b, n, -margin)), norm.cdf(score(only_a, only_b, n, margin))
     low, high = interval(only_a, only_b, n, 1 - 2 * alpha)
-    found = {"difference": (only_a - only_b) / n, "low": low, "high": high} | asked
+    found = {"value": (only_a - only_b) / n, "low": low, "high": high} | asked
     return found | {"p_value": float(max(sides)), "equivalent": bool(max(sides) < alpha)}
 
 
 def power(
     n: int, margin: float, discordant: float, difference: float = 0.0, alpha: float = 0.05
 ) -> float:
-    """Chance that n pairs show equivalence, by the normal approximation of both tests.
+    """Chance that n pairs show equivalence, summed over all tables there can be.
 
     discordant: share of pairs in which one alone succeeds; difference: the true one.
     """
-    spread = np.sqrt((discordant - difference**2) / n)
-    reach = norm.ppf(1 - alpha)
-    ends = (margin - difference) / spread - reach, (margin + difference) / spread - reach
-    return float(max(0.0, norm.cdf(ends[0]) + norm.cdf(ends[1]) - 1))
+    apart = np.arange(binom.ppf(1e-9, n, discordant), binom.isf(1e-9, n, discordant) + 1)[:, None]
+    only_a = np.arange(apart.max() + 1)
+    chance = binom.pmf(apart, n, discordant)
+    chance = chance * binom.pmf(only_a, apart, (1 + difference / discordant) / 2)
+    only_b, reach = np.maximum(apart - only_a, 0), norm.isf(alpha)
+    above = score(only_a, only_b, n, -margin) > reach
+    return float((chance * (above & (score(only_a, only_b, n, margin) < -reach))).sum())
 
 
 def pairs_needed(
@@ -83,9 +87,11 @@ def pairs_needed(
     target: float = 0.8,
     alpha: float = 0.05,
 ) -> int:
-    """Pairs for a ``power`` of at least ``target``: plan with it before anyone rates.
+    """Pairs for a ``power`` of ``target``: plan with it before anyone rates.
 
-    Raises ValueError if the true difference is not inside the margin, or a share is impossible.
+    Counts are whole, so power falls a little here and there as pairs are added: n is one of the
+    first that reach the target.  Raises ValueError if the true difference is not inside the
+    margin, or a share is impossible.
     """
     if not abs(difference) < margin < 1 or not abs(difference) <= discordant <= 1:
         raise ValueError("needed: |difference| < margin < 1 and |difference| <= discordant <= 1")

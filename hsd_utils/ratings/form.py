@@ -79,9 +79,9 @@ class Form:
             self._log("stop")
         elif self.stopped or self._resting():
             return
-        elif key == "b" and self.places.index(self.place or self.places[-1]):
+        elif key == "b":
             at = self.places.index(self.place) if self.place else len(self.places)
-            self.back = self.places[at - 1]
+            self.back = self.places[max(at - 1, 0)]
         elif key == "r":
             self.revealed = not self.revealed
         elif key in KEYS and self.place:
@@ -125,7 +125,8 @@ class Form:
         import ipywidgets as widgets
 
         self.told, self.card, self.asked = (widgets.HTML() for _ in range(3))
-        self.keys = widgets.Text(description="keys", continuous_update=True)
+        hint = "click here once, then use the keys"
+        self.keys = widgets.Text(description="keys", placeholder=hint, continuous_update=True)
         self.keys.observe(self._typed, names="value")
         self.buttons = {
             key: widgets.Button(description=f"{key} {word}") for key, word in _BUTTONS.items()
@@ -166,7 +167,7 @@ class Form:
             hours = self.rest.total_seconds() / 3600
             self.told.value = f"{self.cap} posts in {hours:g} hours: time for a break. {_support()}"
         for key, button in self.buttons.items():
-            button.disabled = (key == "y") == self.agreed or bool(self.agreed and not asking)
+            button.disabled = key == "y" or not asking if self.agreed else key != "y"
 
 
 def _support() -> str:
@@ -192,7 +193,7 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
 
     Raises ValueError where nobody consented, and as ``ratings.check`` does.
     """
-    rows, events = {}, posts.read_rows(path)
+    rows, events = {}, _events(path)
     if not any(event["event"] == "consent" for event in events):
         raise ValueError(f"{path.name}: nobody consented, so nothing in it is used")
     for event in events:
@@ -211,7 +212,7 @@ def exposure(*paths: Path, items: list[dict]) -> pd.DataFrame:
     Minutes are the time between events, gaps of more than five minutes not counted.
     """
     hateful, rows = {item["item"] for item in items if item["gold"]}, []
-    for events in map(posts.read_rows, paths):
+    for events in map(_events, paths):
         shown = {event["item"] for event in events if event["event"] == "shown"}
         skipped = {event["item"] for event in events if event.get("answer") == ANSWERS[-1]}
         times = pd.to_datetime(pd.Series([event["at"] for event in events]))

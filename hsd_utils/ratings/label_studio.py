@@ -17,14 +17,16 @@ import pandas as pd
 
 from hsd_utils import ratings
 from hsd_utils.ratings import ANSWERS, COLUMNS, QUESTIONS, SIDES, rubric
-from hsd_utils.ratings.sheet import card
+from hsd_utils.ratings.sheet import STYLE, card
 
 
 def config() -> str:
     """The labelling configuration: two cards, three questions about each."""
-    told, rows = rubric(), ["<View>", f"  <Header value={quoteattr(told['warning'])}/>"]
+    told = rubric()
+    rows = ["<View>", f"  <Style>{STYLE}</Style>"]
+    rows.append(f"  <Header value={quoteattr(told['warning'])}/>")
     for side in SIDES:
-        rows.append(f'  <HyperText name="{side}" value="${side}" valueType="text"/>')
+        rows.append(f'  <HyperText name="{side}" value="${side}" valueType="text" inline="true"/>')
         for question in QUESTIONS:
             asked = quoteattr(f"{side}: {told['questions'][question]}")
             rows.append(f'  <Header size="5" value={asked}/>')
@@ -37,11 +39,9 @@ def config() -> str:
 
 def tasks(items: list[dict]) -> list[dict]:
     """A task an item: the cards as escaped HTML, and what ties answers to the sheet."""
-    head = {"kind": "human"}
     return [
         {
-            "data": head
-            | {name: item[name] for name in ("sheet", "item")}
+            "data": {"kind": "human", "sheet": item["sheet"], "item": item["item"]}
             | {side: card(item, side) for side in SIDES}
         }
         for item in items
@@ -65,7 +65,7 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
         rows = [row for task in found for each in task["annotations"] for row in _rows(task, each)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path.name} is no JSON export of these tasks ({error!r}): export as JSON, not JSON-MIN"
+            f"{path.name} is no export of these tasks ({error!r}): export as JSON, not JSON-MIN"
         ) from None
     return ratings.check(pd.DataFrame(rows, columns=COLUMNS, dtype=object), items, True)
 

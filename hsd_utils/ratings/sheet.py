@@ -23,13 +23,13 @@ from hsd_utils.paths import Run
 from hsd_utils.ratings import ANSWERS, QUESTIONS, SIDES, rubric
 
 WORDS = ("not hate", "hate")
-STYLE = """<style>
+STYLE = """
 .hsd-item mark {background: #ffe08a; color: #000; border-radius: 2px}
 .hsd-item p, .hsd-item li {unicode-bidi: isolate; overflow-wrap: anywhere}
 .hsd-item p {white-space: pre-wrap}
 .hsd-blur {filter: blur(.4em)}
 .hsd-blur:hover, .hsd-blur:focus {filter: none}
-</style>"""
+"""
 
 
 def draw(
@@ -170,7 +170,8 @@ def card(item: dict, side: str, blurred: bool = True) -> str:
     ]
     blur = ' class="hsd-blur" tabindex="0"' if blurred else ""
     return (
-        f'{STYLE}<div class="hsd-item tex2jax_ignore mathjax_ignore" dir="auto"><div{blur}>'
+        f"<style>{STYLE}</style>"
+        f'<div class="hsd-item tex2jax_ignore mathjax_ignore" dir="auto"><div{blur}>'
         f"<p>{_marked(item['text'], answer['explanations'])}</p>"
         f"<ol>{''.join(told) or '<li>(nothing was explained)</li>'}</ol></div>"
         f"<p>Answer {side} says: <b>{WORDS[answer['label']]}</b>. "
