@@ -61,7 +61,9 @@ def test_the_key_says_who_wrote_what_and_the_sheet_does_not():
         else:
             assert set(row["check"].values()) == {"yes", "no"}
             wrong = next(side for side, answer in row["check"].items() if answer == "no")
-            assert item[wrong]["explanations"][0]["input"] not in item["text"]
+            assert item[wrong]["explanations"][0]["start"] is None
+            (told,) = item["A" if wrong == "B" else "B"]["explanations"]
+            assert item["text"][told["start"] : told["end"]] == told["input"]
     first = [row["A"] for row in key if row["check"] is None]
     assert 14 <= first.count("teacher") <= 26
     places = [n for n, row in enumerate(key) if row["check"]]

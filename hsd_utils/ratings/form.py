@@ -47,7 +47,7 @@ class Form:
     ):
         if not RATER.fullmatch(rater):
             raise ValueError(f"rater {rater!r}: use a pseudonym, ratings.new_rater() draws one")
-        self.items, self.path, self.rater = {item["item"]: item for item in items}, path, rater
+        self.items, self.path = {item["item"]: item for item in items}, path
         self.cap, self.rest, self.now = cap, timedelta(hours=rest), now
         self.head = {"kind": "human", "sheet": items[0]["sheet"], "rater": rater}
         self.places = [(i, s, q) for i in self.items for s in SIDES for q in QUESTIONS]

@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from hsd_utils import posts
+from hsd_utils import posts, verdict
 from hsd_utils.paths import Run
 from hsd_utils.ratings import ANSWERS, QUESTIONS, SIDES, rubric
 
@@ -56,39 +56,38 @@ def draw(
     for name, rows in said.items():
         if absent := set(sample["id"]) - set(rows.index):
             raise ValueError(f"{name}: {len(absent)} posts without a prediction: run 04 again")
-    right = pd.DataFrame(
-        {m: rows.loc[sample["id"], "predicted"].to_numpy() for m, rows in said.items()},
-        index=sample["id"],
-    ).eq(sample["label"].to_numpy(), axis=0)
-    words = right.apply(lambda row: ", ".join(f"{m} {_word(row[m])}" for m in right), axis=1)
-    strata = pd.Series([WORDS[label] for label in sample["label"]], right.index) + ", " + words
+    table = sample.set_index("id")
+    right = pd.DataFrame({m: rows["predicted"][table.index] for m, rows in said.items()})
+    right = right.eq(table["label"], axis=0)
+    strata = pd.Series(
+        {post: _stratum(table["label"][post], right.loc[post]) for post in right.index}
+    )
     sizes = strata.value_counts().sort_index()
     taken = _evenly(sizes, min(n, len(sample)))
     weights = sizes / sizes.sum() * taken.sum() / taken
-    drawn = []
-    for stratum, ids in strata.groupby(strata).groups.items():
-        drawn += list(generator.choice(ids.to_numpy(dtype=object), taken[stratum], replace=False))
-    table = sample.set_index("id").loc[drawn]
 
     pairs = []
-    for post in table.itertuples():
-        answers = {m: _answer(rows.loc[post.Index]) for m, rows in said.items()}
-        row = {"id": post.Index, "gold": int(post.label), "stratum": strata[post.Index]}
-        row |= {"right": {m: bool(right.at[post.Index, m]) for m in right}, "check": None}
-        row["weight"] = float(weights[strata[post.Index]])
-        pairs.append((post.text, answers, row))
+    for stratum, ids in strata.groupby(strata).groups.items():
+        for post in generator.choice(ids.to_numpy(object), taken[stratum], replace=False):
+            answers = {m: _answer(**rows.loc[post]) for m, rows in said.items()}
+            row = {"id": post, "gold": int(table["label"][post]), "stratum": stratum}
+            row |= {"right": right.loc[post].to_dict(), "weight": float(weights[stratum])}
+            pairs.append((table["text"][post], answers, row | {"check": None}))
     for check in rubric()["checks"][:checks]:
-        answers = {m: {"label": check["label"], "explanations": check[m]} for m in _CHECKED}
-        row = {"id": None, "gold": check["label"], "stratum": None, "right": {}, "weight": 0.0}
-        pairs.append((check["text"], answers, row | {"check": _CHECKED}))
+        text, label = check["text"], check["label"]
+        told = {m: verdict.quotes(verdict.Parsed(label, check[m]), text) for m in _CHECKED}
+        row = {"id": None, "gold": label, "stratum": None, "right": {}, "weight": 0.0}
+        answers = {m: _answer(label, told[m]) for m in _CHECKED}
+        pairs.append((text, answers, row | {"check": _CHECKED}))
     return _blinded(pairs, generator)
 
 
 _CHECKED = {"right": "yes", "wrong": "no"}  # which answer of a check is to be rated how
 
 
-def _word(right: bool) -> str:
-    return "right" if right else "wrong"
+def _stratum(label: int, right: pd.Series) -> str:
+    words = [f"{model} {'right' if is_right else 'wrong'}" for model, is_right in right.items()]
+    return ", ".join([WORDS[label], *words])
 
 
 def _evenly(sizes: pd.Series, n: int) -> pd.Series:
@@ -102,10 +101,11 @@ def _evenly(sizes: pd.Series, n: int) -> pd.Series:
     return taken
 
 
-def _answer(row: pd.Series) -> dict:
+def _answer(predicted: int, explanations: list[dict], **_) -> dict:
+    """What raters see of a prediction: its label, and explanations with their quotes' places."""
     kept = ("input", "explanation", "start", "end")
-    told = [{name: e.get(name) for name in kept} for e in row["explanations"]]
-    return {"label": int(row["predicted"]), "explanations": told}
+    told = [{name: e.get(name) for name in kept} for e in explanations]
+    return {"label": int(predicted), "explanations": told}
 
 
 def _blinded(pairs: list, generator: np.random.Generator) -> tuple[list[dict], list[dict]]:
@@ -148,7 +148,8 @@ def instructions() -> str:
     lines += ["", "## Questions", "", "Each is asked of A and of B."]
     lines += ["", *(f"- **{name}**: {told['questions'][name]}" for name in QUESTIONS)]
     lines += ["", "Answers:", "", *(f"- **{name}**: {told['answers'][name]}" for name in ANSWERS)]
-    lines += ["", *(f"- {line}" for line in told["rules"]), "", "## Worked examples"]
+    lines += ["", *(f"- {line}" for line in told["rules"]), "", "## Ways to rate", ""]
+    lines += [*(f"- {line}" for line in told["ways"]), "", "## Worked examples"]
     for example in told["examples"]:
         quoted = [f"“{e['input']}”: {e['explanation']}" for e in example["explanations"]]
         rated = ", ".join(f"{name} {example[name]}" for name in QUESTIONS)
