@@ -38,10 +38,11 @@ def save(found: dict, run: Run) -> Figure:
     """The tables NAMES and the figure NAMES[0] in the run; returns the figure."""
     banner = BANNER if found["kind"] == "simulated" else ""
     who = f"{len(found['raters'])} {found['kind']} raters, {found['posts']} posts"
+    level = found["equivalence"][0]["difference"]["level"]
     captions = (
         f"Completeness and correctness of explanations ({who}); 95% Wilson intervals.",
         f"Agreement between raters ({who}): alpha, AC1, mean kappa of the pairs (from, to).",
-        f"Equivalence of the two models' explanations ({who}); 90% score intervals.",
+        f"Equivalence of the two models' explanations ({who}); {level:.0%} score intervals.",
     )
     for (name, frame), caption in zip(shown(found).items(), captions, strict=True):
         tables.save(frame, run, name, banner + caption, digits=2)
