@@ -15,7 +15,7 @@ LAYERS = {
     "language": "verdict prompts",
     "models": "download models export engines store scoring objectives training",
     "measures": "metrics statistics timing rationales predictions",
-    "report": "machine look figures tables provenance cards summary",
+    "report": "machine look figures tables ratings provenance cards summary",
     "pipeline": "preflight pipeline detect bench",
 }
 LAYER = {module: layer for layer, names in LAYERS.items() for module in names.split()}
