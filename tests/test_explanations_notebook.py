@@ -41,9 +41,14 @@ class Rule(dict):
 
 class Talker(FakeEngine):
     def _text(self, request, post, p):
-        text = super()._text(request, post, p)
+        text = super()._text(request, post, p).replace(*(f'"{w}"' for w in self._ends(post)))
         text = text.replace("because it is True", "It demeans women and immigrants.")
         return text.replace("because it is False", "No group is attacked.")
+
+    @staticmethod
+    def _ends(post):
+        """The first word, which a FakeEngine quotes, and the last two."""
+        return post.split(" ")[0], json.dumps(" ".join(post.split(" ")[-2:]))[1:-1]
 
 
 @pytest.fixture
@@ -54,7 +59,7 @@ def ask(tmp_path, monkeypatch):
 
     @contextmanager
     def opened(converse, name, *_, adapter=None, **__):
-        engine = Talker(Rule(), model=f"fake/{name}{bool(adapter)}")
+        engine = Talker(Rule(by="word"), model=f"fake/{name}{bool(adapter)}")
         with Store.open(engine.identity) as store:
             yield Classifier(engine, store, converse=converse)
 
@@ -127,7 +132,10 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     assert set(split["explainer"]) == {*MODELS, "annotators"}
     faithful = pd.DataFrame(json.loads(run.table("faithfulness", "json").read_text()))
     assert set(faithful["method"]) == {"quotes", "lexicon", "random", "leave-one-out"}
-    assert set(faithful["predicted"]) <= {"all", "hate", "not hate"}
+    assert set(faithful["predicted"]) == {"all", "hate", "not hate"}
+    every = faithful[(faithful["predicted"] == "all") & (faithful["explainer"] == "teacher")]
+    value = every.set_index("method")["comprehensiveness"].map(lambda found: found["value"])
+    assert value["leave-one-out"] > value["random"] and value.nunique() == 4
     reasoned = pd.DataFrame(json.loads(run.table("reasons", "json").read_text()))
     follows = reasoned.set_index("explainer").at["student", "follows"]
     assert follows["value"] == 1.0  # this engine explains whatever it is given

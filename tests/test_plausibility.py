@@ -124,6 +124,20 @@ def test_annotators_of_hatexplain_are_read_by_id(tmp_path, monkeypatch):
     assert plausibility.hatexplain_marks(["ethos-7"]) == []  # and nothing is read
 
 
+class Shapes:
+    """In place of an encoder: a word's vector is its length and whether it is in capitals."""
+
+    def words(self, texts):
+        return [np.array([[len(w), w.isupper()] for w in t.split()], float) for t in texts]
+
+
+def test_a_tagger_learns_which_words_are_marked():
+    texts = ["all ROTTEN people", "so BAD", "they say it"]
+    marks = [mask(1, size=3), mask(1, size=2), mask(size=3)]
+    found = plausibility.tagger(Shapes(), texts, marks, seed=0)("the WORST of them")
+    assert (found > 0).tolist() == [False, True, False, False]
+
+
 def test_means_have_intervals_and_say_when_they_cannot_be():
     found = bootstrap.mean([0.0, 1.0] * 50, resamples=500, seed=0)
     assert found["value"] == 0.5 and 0.38 < found["low"] < 0.45 < 0.55 < found["high"] < 0.62
