@@ -13,6 +13,7 @@ found by leaving each out (the upper reference).
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -158,6 +159,7 @@ def occlusion(encode: Callable, texts: Sequence[str], labels: Sequence[int], see
     """
     model = LogisticRegression(max_iter=1000, random_state=seed).fit(encode(list(texts)), labels)
 
+    @cache  # every model's posts are the same
     def scores(text: str) -> np.ndarray:
         size = len(spans.words(text))
         left = [spans.without(text, mask) for mask in spans.windows(size, 1)]

@@ -7,11 +7,22 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from fakes import FakeEngine
 
-from hsd_utils import corpus, paths, posts, predictions, prompts, provenance, scoring
+from hsd_utils import (
+    corpus,
+    encoder,
+    paths,
+    posts,
+    predictions,
+    prompts,
+    provenance,
+    rationales,
+    scoring,
+)
 from hsd_utils.paths import Run
 from hsd_utils.scoring import Classifier
 from hsd_utils.store import Store
@@ -51,6 +62,18 @@ class Talker(FakeEngine):
         return post.split(" ")[0], json.dumps(" ".join(post.split(" ")[-2:]))[1:-1]
 
 
+class Letters:
+    """In place of MiniLM: how often each of four letters stands in a text or word."""
+
+    def __call__(self, texts):
+        return np.array(
+            [[text.lower().count(letter) for letter in "aeio"] for text in texts], float
+        )
+
+    def words(self, texts):
+        return [self(text.split()) for text in texts]
+
+
 @pytest.fixture
 def ask(tmp_path, monkeypatch):
     """In place of the models: classifiers over an engine by rule."""
@@ -80,6 +103,10 @@ def prepared(ask, table):
             p = classifier.p_hate(sample)
             rows = classifier.explain(sample, p, p >= 0.5, classifier.generate(sample))
         predictions.write(pd.DataFrame(rows), run.predictions(name, "eval"))
+    distil = posts.read_jsonl(run.sample("distil"))
+    with ask["teacher"]() as classifier:
+        made = rationales.read(distil, classifier.p_hate(distil), classifier.generate(distil))
+    rationales.write(rationales.resolve(made, "keep"), run.rationales("distil"))
     results = {"02_cot_teacher": {"teacher": {}}, "03_qlora_distillation": {"student": {}}}
     results["03_qlora_distillation"]["student"] = {"folder": "a-0"}
     results["04_evaluation"] = {"asked": {}, "models": {"student": {"threshold": 0.5}}}
@@ -141,12 +168,17 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     assert follows["value"] == 1.0  # this engine explains whatever it is given
 
 
-def test_without_human_spans_what_needs_them_is_null_with_a_reason(ask, table):
+def test_without_human_spans_what_needs_them_is_null_with_a_reason(ask, table, monkeypatch):
     bare = table.assign(rationale=[[]] * len(table), explanation=None, target=None)
     run = prepared(ask, bare)
-    names, _ = executed(message="")
+    monkeypatch.setattr(encoder, "load", Letters)
+    names, _ = executed(message="", attributions=True)
     written = json.loads((run.folder / "explanations.json").read_text())
     for found in written.values():
         assert found["token_f1"]["value"] is None and "human spans" in found["token_f1"]["reason"]
         assert found["comprehensiveness"]["value"] is not None
     assert set(names["told"]) == set(MODELS)
+    faithful = pd.DataFrame(json.loads(run.table("faithfulness", "json").read_text()))
+    assert "MiniLM" in set(faithful["method"])
+    plausible = pd.DataFrame(json.loads(run.table("plausibility", "json").read_text()))
+    assert list(plausible["explainer"])[-3:] == ["lexicon", "MiniLM", "MiniLM tagger"]
