@@ -21,7 +21,7 @@ MEASURES = {"macro_f1": "macro-F1", "f1": "F1 (hate)", "accuracy": "accuracy", "
 
 
 def write(run: Run) -> str:
-    """Write and return results.md: main table, comparisons, efficiency, figures of the run."""
+    """Write and return results.md: the tables of ``describe`` and the figures of the run."""
     metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
     manifest = json.loads(run.manifest.read_text(encoding="utf-8"))
     machine = manifest["hardware"]
@@ -54,6 +54,8 @@ def describe(metrics: Mapping[str, Any]) -> str:
         parts.append(tables.markdown(_main(metrics["models"])))
     if "comparisons" in metrics:
         parts.append(tables.markdown(paired(metrics["comparisons"])))
+    if "explanations" in metrics:
+        parts.append(tables.markdown(_explained(metrics["explanations"]["measures"])))
     if "efficiency" in metrics:
         parts.append(tables.markdown(_savings(metrics["efficiency"])))
     return "\n\n".join(part.strip() for part in parts)
@@ -81,6 +83,17 @@ def paired(comparisons: list[Mapping[str, Any]]) -> pd.DataFrame:
                 "p (McNemar)": found["mcnemar"]["p_value"],
             }
             for found in comparisons
+        ]
+    )
+
+
+def _explained(models: Mapping[str, Any]) -> pd.DataFrame:
+    """Measures of explanations, a row a measure and a column a model."""
+    names = dict.fromkeys(name for found in models.values() for name in found)
+    return pd.DataFrame(
+        [
+            {"explanations": name.replace("_", " ")} | {m: f[name] for m, f in models.items()}
+            for name in names
         ]
     )
 

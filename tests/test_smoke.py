@@ -21,8 +21,10 @@ from hsd_utils.paths import Run
 from hsd_utils.provenance import STAGES
 
 pytestmark = pytest.mark.slow
-FIGURES = "sampling rationales f1 confusion reliability roc latency memory cost"
-TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings"
+FIGURES = "sampling rationales f1 confusion reliability roc latency memory cost faithfulness "
+FIGURES += "explanations"
+TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings "
+TABLES += "explanation_text plausibility faithfulness reasons hatexscore explanations_by"
 REAL = ["-p", "01.sources=[davidson, ethos]"]
 MODELS = ("teacher", "base", "student")
 
@@ -89,6 +91,15 @@ def test_metrics_have_their_shape(done):
     assert metrics["student"]["log"] and metrics["teacher"]["ledger"]["answers"] == 24
 
 
+def test_explanations_have_their_shape(done):
+    found = strict(done.run.folder / "explanations.json")
+    assert set(found) == set(MODELS)
+    for measures in found.values():
+        assert len(measures) == 9
+        for measure in measures.values():
+            assert measure["reason"] if measure["value"] is None else is_measure(measure)
+
+
 def test_the_manifest_has_its_shape(done):
     manifest = strict(done.run.manifest)
     assert manifest["packages"]["torch"] and manifest["hardware"]["cores"]
@@ -153,6 +164,7 @@ def test_nothing_that_is_committed_holds_a_post(done):
     secret, folder = posts_phrases(done.run), done.run.folder
     files = [f for name in ("figures", "tables", "stages") for f in (folder / name).iterdir()]
     files += [done.run.metrics, done.run.manifest, done.run.summary]
+    files.append(done.run.folder / "explanations.json")
     texts = [file for file in files if file.suffix in (".json", ".tex", ".md")]
     assert len(texts) > 30
     for file in texts:

@@ -25,6 +25,12 @@ METRICS = {
         {"a": "student", "b": "teacher", "metric": "macro_f1", "difference": -0.09}
         | {"low": -0.19, "high": 0.01, "p_value": 0.034, "mcnemar": {"p_value": None}}
     ],
+    "explanations": {
+        "measures": {
+            "teacher": {"token_f1": measure(0.415), "iou_f1": dict.fromkeys(("value", "low"))},
+            "student": {"token_f1": measure(0.325), "iou_f1": measure(0.255)},
+        }
+    },
     "efficiency": {"savings": {"time": {"here": 0.912, "paper": 0.54}}},
 }
 MANIFEST = {
@@ -53,6 +59,9 @@ def test_everything_measured_is_there(run):
         "| student | teacher | 0.72 (0.62–0.82)",
         "distil 100, eval 80, balanced over corpus, ethos",
         "| student - teacher | -0.09 (-0.19–0.01) | 0.034 | n/a |",
+        "| explanations | teacher | student |",
+        "| token f1 | 0.41 (0.31–0.52) | 0.33 (0.23–0.43) |",
+        "| iou f1 | n/a | 0.26 (0.15–0.35) |",
         "| time saved | 0.912 | 0.540 |",
         "Commit abc123+; A Chip, 2 cores",
         "no GPU; 01_sampling 9 s.",
