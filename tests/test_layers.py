@@ -13,9 +13,10 @@ from hsd_utils.paths import REPOSITORY
 LAYERS = {
     "data": "paths posts readers near_duplicates sampling corpus",
     "language": "verdict prompts",
-    "models": "download models export engines store scoring objectives training",
-    "measures": "metrics statistics timing rationales predictions",
-    "report": "machine look figures tables provenance cards summary",
+    "models": "download models export engines store scoring objectives training baselines",
+    "measures": "metrics statistics timing rationales predictions"
+    " analysis_plan calibration subgroups prevalence robustness contamination",
+    "report": "machine look figures tables provenance cards summary figures_shift ledger",
     "pipeline": "preflight pipeline detect bench",
 }
 LAYER = {module: layer for layer, names in LAYERS.items() for module in names.split()}
