@@ -18,6 +18,7 @@ def unused(
     size: int,
     seed: int,
     near_duplicate: float = 0.8,
+    anonymise: bool = True,
 ) -> pd.DataFrame:
     """At most ``size`` posts, drawn at random, that no sample knows: not balanced, as they come.
 
@@ -25,7 +26,7 @@ def unused(
     a text or a near duplicate with a sample are left out.  The same posts and seed give the same
     draw, whatever the order of rows.  Raises ValueError where nothing is left.
     """
-    table, _ = sampling.deduplicate(sampling.clean(table)[0])
+    table, _ = sampling.deduplicate(sampling.clean(table, anonymise)[0])
     known = pd.concat(samples.values(), ignore_index=True)
     for column in ("id", "group"):
         table = table[~table[column].isin(known[column])]

@@ -3,7 +3,7 @@
 A threshold, recipe or prompt chosen after looking at ``eval`` is chosen on it.  The ledger lies
 beside the run (``Run.ledger``) and holds no post.
 
-    held_out = ledger.read(stage.run, stage.name, "eval")
+    held_out = ledger.read(stage.run, "04_evaluation", "eval")
 """
 
 import json

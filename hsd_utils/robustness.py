@@ -54,7 +54,7 @@ def _typo(word: str, draw: random.Random) -> str:
     return draw.choice((swapped, word[:at] + word[at] + word[at:], word[:at] + word[at + 1 :]))
 
 
-PERTURBATIONS: dict[str, Callable[[str, random.Random, float], str]] = {
+PERTURBATIONS = {  # name -> function of text, generator and rate
     "typos": _each_word(_typo),
     "leetspeak": _each_word(lambda word, draw: word.translate(LEET)),
     "spacing": _each_word(lambda word, draw: draw.choice(" .-").join(word)),

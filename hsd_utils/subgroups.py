@@ -1,8 +1,10 @@
 """Where does a model fail?  Test cases by functionality, and groups spoken of.
 
 python -c "import pandas as pd; from hsd_utils import subgroups; print(subgroups.cases(
-    pd.DataFrame({'label': [1, 0], 'functionality': ['a', 'b']}), [1, 1], 'functionality'))"
+    pd.DataFrame({'label': [1, 0], 'case': ['a', 'b']}), {'student': [1, 1]}, 'case'))"
 """
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,23 +14,27 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 from hsd_utils import metrics, statistics
 
 
-def cases(posts: pd.DataFrame, predicted, column: str) -> pd.DataFrame:
-    """Share of right verdicts for each value of ``column``, weakest first, with Wilson intervals.
+def cases(posts: pd.DataFrame, models: Mapping[str, Sequence], column: str) -> pd.DataFrame:
+    """Share of right verdicts for each value of ``column``, those weakest of the first model first.
 
-    Columns: the value, posts, hateful (share), right {value, low, high} and always_hateful, what
-    a model that always says hate would get right.  A post of several groups ("a, b") counts in
-    each; posts without a value are left out; a missing verdict is wrong.  Meant for
-    HateCheck's 29 functionalities and 7 targets (Roettger et al. 2021).
+    models: name -> verdicts (n,), 0/1 or missing (wrong).  Columns: the value, posts, hateful
+    (share), always_hateful (what always saying hate would get right), and {value, low, high}
+    (Wilson) under each model's name.  A post of several groups ("a, b") counts in each; posts
+    without a value are left out.  Meant for HateCheck's 29 functionalities and 7 targets
+    (Roettger et al. 2021).
     """
-    right = metrics.answers(posts["label"], predicted) == posts["label"].to_numpy()
-    table = pd.DataFrame({column: _split(posts[column]), "hate": posts["label"].to_numpy()})
+    label = posts["label"].to_numpy()
+    table = pd.DataFrame({column: _split(posts[column]), "hate": label})
+    for name, predicted in models.items():
+        table[name] = metrics.answers(label, predicted) == label
     rows = []
-    for value, part in table.assign(right=right).explode(column).groupby(column):
-        share = statistics.wilson(int(part["right"].sum()), len(part))
+    for value, part in table.explode(column).groupby(column):
         row = {column: value, "posts": len(part), "hateful": float(part["hate"].mean())}
-        rows.append(row | {"right": share, "always_hateful": row["hateful"]})
-    rows.sort(key=lambda row: (row["right"]["value"], row[column]))
-    return pd.DataFrame(rows, columns=[column, "posts", "hateful", "right", "always_hateful"])
+        row["always_hateful"] = row["hateful"]
+        rows.append(row | {m: statistics.wilson(int(part[m].sum()), len(part)) for m in models})
+    first = next(iter(models))
+    rows.sort(key=lambda row: (row[first]["value"], row[column]))
+    return pd.DataFrame(rows, columns=[column, "posts", "hateful", "always_hateful", *models])
 
 
 def groups(posts: pd.DataFrame, p_hate, predicted) -> pd.DataFrame:

@@ -70,7 +70,8 @@ def _main(models: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def paired(comparisons: list[Mapping[str, Any]]) -> pd.DataFrame:
-    """Comparisons of two models on the same posts, a row a pair."""
+    """Comparisons of two models on the same posts, a row a pair; p_holm where it was corrected."""
+    held = any("p_holm" in found for found in comparisons)
     return pd.DataFrame(
         [
             {
@@ -79,6 +80,7 @@ def paired(comparisons: list[Mapping[str, Any]]) -> pd.DataFrame:
                 "p (bootstrap)": found["p_value"],
                 "p (McNemar)": found["mcnemar"]["p_value"],
             }
+            | ({"claim": found["claim"], "p (Holm)": found["p_holm"]} if held else {})
             for found in comparisons
         ]
     )

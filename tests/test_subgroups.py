@@ -18,24 +18,26 @@ POSTS = pd.DataFrame(
 
 
 def test_cases_come_weakest_first_with_wilson_intervals_beside_always_hateful():
-    table = subgroups.cases(POSTS, [1, 0, 1, 0, 1, 0, None, 1], "functionality")
+    said = [1, 0, 1, 0, 1, 0, None, 1]
+    table = subgroups.cases(POSTS, {"m": said, "always": [1] * 8}, "functionality")
     assert table["functionality"].tolist() == ["slur", "quote", "threat"]
-    assert table["posts"].tolist() == [3, 3, 1] and table["always_hateful"].tolist() == [1, 0, 1]
-    assert [row["value"] for row in table["right"]] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert table["posts"].tolist() == [3, 3, 1]
+    assert table["always_hateful"].tolist() == [r["value"] for r in table["always"]] == [1, 0, 1]
+    assert [row["value"] for row in table["m"]] == pytest.approx([1 / 3, 2 / 3, 1])
     low, high = proportion_confint(1, 3, method="wilson")
-    assert (table["right"][0]["low"], table["right"][0]["high"]) == pytest.approx((low, high))
+    assert (table["m"][0]["low"], table["m"][0]["high"]) == pytest.approx((low, high))
 
 
 def test_a_post_of_two_groups_counts_in_both():
-    table = subgroups.cases(POSTS, POSTS["label"], "target").set_index("target")
+    table = subgroups.cases(POSTS, {"m": POSTS["label"]}, "target").set_index("target")
     assert dict(table["posts"]) == {"migrants": 3, "women": 3}
     assert table.loc["women", "hateful"] == pytest.approx(2 / 3)
 
 
 def test_no_value_at_all_gives_an_empty_table_with_its_columns():
     none = POSTS.assign(target=pd.Series([None] * 8, dtype="str"))
-    assert subgroups.cases(none, none["label"], "target").empty
-    assert "posts" in subgroups.cases(none, none["label"], "target")
+    assert subgroups.cases(none, {"m": none["label"]}, "target").empty
+    assert "posts" in subgroups.cases(none, {"m": none["label"]}, "target")
     assert subgroups.groups(none, [0.5] * 8, none["label"]).empty
 
 
@@ -71,7 +73,7 @@ def test_the_gap_by_hand_and_nulls_where_nothing_can_be_compared():
 
 def test_the_embedded_corpus_has_cases_and_groups():
     table = readers.read("corpus")[0]
-    always = subgroups.cases(table, [1] * len(table), "functionality")
+    always = subgroups.cases(table, {"m": [1] * len(table)}, "functionality")
     assert set(always["hateful"]) == {0.0, 1.0}
-    assert [r["value"] for r in always["right"]] == always["always_hateful"].tolist()
+    assert [r["value"] for r in always["m"]] == always["always_hateful"].tolist()
     assert len(subgroups.groups(table, table["label"].astype(float), table["label"])) > 5
