@@ -55,6 +55,8 @@ def describe(metrics: Mapping[str, Any]) -> str:
         parts.append(tables.markdown(paired(metrics["comparisons"])))
     if "efficiency" in metrics:
         parts.append(tables.markdown(_savings(metrics["efficiency"])))
+    if "prevalence" in metrics and "hatecheck" in metrics:
+        parts.append(tables.markdown(_further(metrics["hatecheck"], metrics["prevalence"])))
     return "\n\n".join(part.strip() for part in parts)
 
 
@@ -82,6 +84,23 @@ def paired(comparisons: list[Mapping[str, Any]]) -> pd.DataFrame:
             }
             | ({"claim": found["claim"], "p (Holm)": found["p_holm"]} if held else {})
             for found in comparisons
+        ]
+    )
+
+
+def _further(cases: Mapping[str, Any], rare: Mapping[str, Any]) -> pd.DataFrame:
+    """Functional tests, and what an alert is worth where hate is rarest of those looked at."""
+    least = min(row["prevalence"] for row in rare["rates"])
+    return pd.DataFrame(
+        [
+            {
+                "model": row["model"],
+                f"right on functional tests ({cases['posts_of']})": cases["overall"][row["model"]],
+                f"precision at {least:.0%} hate": row["precision"],
+                "false positive rate": row["fpr"],
+            }
+            for row in rare["rates"]
+            if row["prevalence"] == least and row["rule"] == "as it is"
         ]
     )
 
