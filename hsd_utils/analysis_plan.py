@@ -58,8 +58,8 @@ def problems(plan: Mapping[str, Any]) -> list[str]:
         least = statistics.detectable(
             n, plan["discordant"], power=plan["power"], alpha=plan["alpha"]
         )
-        if abs(least - stated) > 5e-4:
-            found.append(f"{n} posts detect {least:.4f}, not {stated}")
+        if least is None or abs(least - stated) > 5e-4:
+            found.append(f"{n} posts detect {least and round(least, 4)}, not {stated}")
     return found
 
 

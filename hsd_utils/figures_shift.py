@@ -14,6 +14,14 @@ from matplotlib.ticker import NullFormatter, PercentFormatter
 from hsd_utils.look import COLUMN, PAGE, below, line, looks, panels
 
 
+def thin(curve: pd.DataFrame, most: int = 200) -> pd.DataFrame:
+    """About ``most`` rows of a curve, evenly, with its ends and the row of the lowest ``cost``."""
+    rows = np.linspace(0, len(curve) - 1, min(most, len(curve))).round().astype(int)
+    if "cost" in curve:
+        rows = np.append(rows, int(curve["cost"].to_numpy().argmin()))
+    return curve.iloc[np.unique(rows)].reset_index(drop=True)
+
+
 def risk_coverage(models: dict, width: float = COLUMN) -> Figure:
     """Wrong verdicts among the surest posts.  models: name -> ``calibration.risk_coverage``."""
     figure, axes = plt.subplots(figsize=(width, 2.4))
@@ -29,13 +37,15 @@ def risk_coverage(models: dict, width: float = COLUMN) -> Figure:
 def cases(rows, column: str, models: list[str], width: float = PAGE) -> Figure:
     """Share of right verdicts for each case, a dot a model, weakest of the first model on top.
 
-    rows: ``column``, always_hateful (0 to 1) and {value, low, high} under the name of each model.
+    rows: those of ``subgroups.cases``; models: which of their models are shown.
     """
     rows = pd.DataFrame(rows)
+    # A model looks the same whether or not all are shown.
+    named = looks([name for name in rows if isinstance(rows[name].iloc[0], dict)])
     figure, axes = plt.subplots(figsize=(width, 0.9 + 0.2 * len(rows)))
     at = np.arange(len(rows))
-    for place, (name, look) in enumerate(looks(models).items()):
-        found = pd.DataFrame(list(rows[name]))
+    for place, name in enumerate(models):
+        look, found = named[name], pd.DataFrame(list(rows[name]))
         reach = [found["value"] - found["low"], found["high"] - found["value"]]
         beside = at + 0.7 * ((place + 0.5) / len(models) - 0.5)
         dot = {"color": look["color"], "fmt": look["marker"], "capsize": 1.5, "markersize": 3}

@@ -149,13 +149,15 @@ def hierarchical(label, a, b, *, metric="macro_f1", resamples: int = 2000, seed:
     return _tested(drawn, seen, resamples) | {"seeds": [len(side) for side in sides]}
 
 
-def detectable(n: int, discordant: float, *, power: float = 0.8, alpha: float = 0.05) -> float:
+def detectable(
+    n: int, discordant: float, *, power: float = 0.8, alpha: float = 0.05
+) -> float | None:
     """The smallest difference in accuracy that McNemar's test finds on n pairs with that power.
 
     discordant: share of posts on which exactly one of the two models is right.  Solves
     Connor's (1987) sample size, n d^2 = (z_{alpha/2} sqrt(p) + z_power sqrt(p - d^2))^2, for d.
     On balanced posts with errors on both sides macro-F1 moves nearly as accuracy does, so it
-    serves for macro-F1 as an approximation.  Raises ValueError where not even d = p is found.
+    serves for macro-F1 as an approximation.  None where not even d = p would be found.
     """
     if not (n > 0 and 0 < discordant <= 1):
         raise ValueError(f"n {n} and discordant {discordant}: a count above 0, a share above 0")
@@ -164,6 +166,4 @@ def detectable(n: int, discordant: float, *, power: float = 0.8, alpha: float = 
     half = z_alpha * np.sqrt(n * discordant)
     rest = half**2 - (n + z_power**2) * (z_alpha**2 - z_power**2) * discordant
     found = (half + np.sqrt(rest)) / (n + z_power**2) if rest >= 0 else np.inf
-    if found > discordant:
-        raise ValueError(f"{n} posts with {discordant:.0%} discordant detect no difference at all")
-    return float(found)
+    return float(found) if found <= discordant else None

@@ -112,6 +112,7 @@ def test_the_plan_is_applied_to_the_comparisons(done):
     assert teacher["claim"] == "C2" and teacher["p_holm"] == pytest.approx(
         min(1, 3 * teacher["p_value"])
     )
+    assert done[1]["detectable"] == {"posts": 64, "difference": pytest.approx(0.154, abs=5e-4)}
     assert comparisons["base"]["claim"] == "C3" and comparisons["base"]["p_holm"] is None
 
 

@@ -81,6 +81,24 @@ def test_the_cheapest_threshold_is_marked():
     assert (best["alerts"], best["cost"]) in marked
 
 
+def test_a_thinned_curve_keeps_its_ends_and_the_cheapest_threshold():
+    curve = prevalence.simulate(np.tile(LABEL, 50), GENERATOR.random(3000), **SETTINGS)
+    few = figures_shift.thin(curve, 50)
+    assert len(few) <= 51 and len(curve) == 3001
+    assert prevalence.cheapest(few) == prevalence.cheapest(curve)
+    assert few.iloc[[0, -1]].to_numpy().tolist() == curve.iloc[[0, -1]].to_numpy().tolist()
+    risks = calibration.risk_coverage(LABEL, P_HATE, 0.5)
+    assert figures_shift.thin(risks).equals(risks)
+
+
+def test_a_model_looks_the_same_whether_or_not_all_are_shown():
+    def colours(models):
+        figure = figures_shift.cases(CASES, "functionality", models)
+        return {c.get_label(): c.lines[0].get_color() for c in figure.axes[0].containers}
+
+    assert colours(["student", "tfidf_lr"]).items() <= colours(MODELS).items()
+
+
 def test_what_could_not_be_measured_is_left_out():
     figure = DRAWN["robustness"][0](MOVED)
     dots = [len(c.lines[0].get_xdata()) for axes in figure.axes for c in axes.containers]
