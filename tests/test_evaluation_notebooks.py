@@ -6,6 +6,7 @@ What they write is measured again by hand.  The real models are in test_smoke.
 import json
 import os
 import random
+import re
 from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
@@ -119,6 +120,14 @@ def test_the_plan_is_applied_to_the_comparisons(done):
 def test_eval_labels_were_read_once_and_by_04_only(done):
     (entry,) = ledger.entries(RUN, "eval")
     assert entry["notebook"] == "04_evaluation" and entry["n"] == 64
+
+
+def test_07_takes_only_texts_of_eval():
+    cells = nbformat.read(paths.NOTEBOOKS / "07_generalisation.ipynb", 4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    uses = re.findall(r'(len\()?samples\["eval"\](\["text"\])?', code)
+    assert uses and all(length or text for length, text in uses)
+    assert not re.search(r"samples\[[a-z]", code.replace('samples[split]["text"] for split in', ""))
 
 
 def test_hatecheck_and_prevalence_have_their_shape(done):

@@ -81,6 +81,15 @@ def test_an_injection_asks_for_the_other_label_and_leaves_the_post():
     assert made["text"].tolist() == robustness.injected(TABLE, 3)["text"].tolist()
 
 
+def test_posts_draw_for_themselves():
+    rows = [
+        {"id": n, "source": "t", "text": "a few words to change", "label": 0} for n in range(20)
+    ]
+    same = posts.make(rows)
+    for made in (robustness.perturbed(same, "emoji", 0), robustness.injected(same, 0)):
+        assert made["text"].nunique() > 3
+
+
 def test_moves_by_hand():
     label = [1, 1, 0, 0]
     clean, moved = [0.9, 0.6, 0.4, 0.1], [0.8, 0.3, 0.4, 0.7]

@@ -69,6 +69,8 @@ def test_the_gap_by_hand_and_nulls_where_nothing_can_be_compared():
         and "no harmless" in found.loc["c", "fpr_gap"]["reason"]
     )
     assert found["subgroup_auc"].isna().all()
+    found = subgroups.groups(posts, None, [1, 1, 1, 0, 1]).set_index("target")
+    assert [found.loc[g, "fpr_gap"]["value"] for g in "ab"] == [0.5, -0.5]
 
 
 def test_the_embedded_corpus_has_cases_and_groups():
