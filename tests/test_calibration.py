@@ -83,7 +83,7 @@ def test_the_risk_by_hand_and_whole_coverage_is_the_error_rate():
 
 
 def test_how_sure_is_the_way_from_the_threshold_on_its_side():
-    # threshold .2: .05 is three quarters of the way to 0, .4 a quarter and .6 half of that to 1.0
+    # threshold .2: .05 is three quarters of the way to 0; .4 is a quarter of that to 1, .6 half
     curve = calibration.risk_coverage([1, 1, 0], [0.05, 0.4, 0.6], 0.2)
     assert curve["risk"].tolist() == pytest.approx([1, 1, 2 / 3])
     curve = calibration.risk_coverage([0, 1, 0], [0.05, 0.4, 0.6], 0.2)
