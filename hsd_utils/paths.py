@@ -122,6 +122,11 @@ class Run:
         return self.folder / "stages" / f"{stage}.manifest.json"
 
     @property
+    def ledger(self) -> Path:
+        """Every read of the labels of ``eval``, a line each; see ``ledger``."""
+        return self.folder / "eval_reads.jsonl"
+
+    @property
     def metrics(self) -> Path:
         return self.folder / "metrics.json"
 

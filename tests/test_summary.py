@@ -70,6 +70,21 @@ def test_everything_measured_is_there(run):
         assert words in text, words
 
 
+def test_claims_have_their_corrected_p_value_and_rare_hate_its_table():
+    compared = METRICS["comparisons"][0] | {"claim": "C2", "p_holm": 0.102}
+    rate = {"model": "student", "rule": "as it is", "prevalence": 0.01}
+    rate |= {"precision": measure(0.2), "fpr": measure(0.15)}
+    rates = [rate, rate | {"prevalence": 0.2}, rate | {"rule": "shifted"}]
+    cases = {"posts_of": "hatecheck", "overall": {"student": 0.613, "always hateful": 0.688}}
+    text = summary.describe(
+        {"comparisons": [compared], "hatecheck": cases, "prevalence": {"rates": rates}}
+    )
+    assert "| p (Holm) |" in text and "| n/a | C2 | 0.102 |" in text
+    assert "| student | 0.613 | 0.20 (0.10–0.30) | 0.15 (0.05–0.25) |" in text
+    assert "right on functional tests (hatecheck) | precision at 1% hate" in text
+    assert text.count("| student |") == 1
+
+
 def test_parts_that_were_not_run_are_left_out():
     assert summary.describe({}) == ""
     only = summary.describe({"models": METRICS["models"]})

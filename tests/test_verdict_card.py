@@ -103,12 +103,12 @@ def test_several_posts_by_id_and_missing_values():
 def test_calibration_keeps_the_order_and_moves_to_the_frequency():
     p = np.linspace(0.01, 0.2, 200)  # always low, half of the posts hateful
     label = (np.random.default_rng(0).random(200) < p * 4).astype(int)
-    found = calibration.fit(label, p)(p)
+    found = calibration.platt(label, p)(p)
     assert (np.diff(found) > 0).all() and abs(found.mean() - label.mean()) < 0.02
-    assert np.isfinite(calibration.fit([0, 1, 1], [0.0, 1.0, 0.5])([0.0, 1.0])).all()
+    assert np.isfinite(calibration.platt([0, 1, 1], [0.0, 1.0, 0.5])([0.0, 1.0])).all()
     for wrong in (([1, 1], [0.2, 0.3]), ([0, 1], None)):
-        with pytest.raises(ValueError, match="both classes"):
-            calibration.fit(*wrong)
+        with pytest.raises(ValueError, match="calibration needs"):
+            calibration.platt(*wrong)
 
 
 @pytest.mark.filterwarnings("error")
