@@ -85,6 +85,15 @@ class Run:
     def predictions(self, model: str, split: str) -> Path:
         return self.folder / "predictions" / f"{model}-{split}.jsonl"
 
+    def ratings(self, name: str) -> Path:
+        """Sheet, forms and ratings of the human evaluation: what raters may see."""
+        return self.folder / "ratings" / name
+
+    @property
+    def ratings_key(self) -> Path:
+        """Which model wrote what; not in the folder that goes to raters."""
+        return self.folder / "ratings-key.jsonl"
+
     def figure(self, name: str, suffix: str) -> Path:
         """``suffix`` is ``pdf``, ``png`` or ``json`` (the data behind the figure)."""
         return self.folder / "figures" / f"{name}.{suffix}"
@@ -111,6 +120,11 @@ class Run:
     def stage_manifest(self, stage: str) -> Path:
         """Written last by a stage: what ran, on what, from what."""
         return self.folder / "stages" / f"{stage}.manifest.json"
+
+    @property
+    def ledger(self) -> Path:
+        """Every read of the labels of ``eval``, a line each; see ``ledger``."""
+        return self.folder / "eval_reads.jsonl"
 
     @property
     def metrics(self) -> Path:

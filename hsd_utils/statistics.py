@@ -1,8 +1,9 @@
 """Is one model better than another on the same posts?  Paired tests and intervals.
 
 McNemar's test compares accuracies; for F1 and its kin there is the paired bootstrap; Holm's
-correction goes over a family of comparisons; Wilson's interval is for a plain share.  As in
-``metrics``, a missing answer counts as the wrong label.
+correction goes over a family of comparisons; Wilson's interval is for a plain share; the
+hierarchical bootstrap also resamples trainings; ``detectable`` says what n posts can show.  As
+in ``metrics``, a missing answer counts as the wrong label.
 
     python -c "from hsd_utils.statistics import wilson; print(wilson(91, 100))"
 """
@@ -10,7 +11,7 @@ correction goes over a family of comparisons; Wilson's interval is for a plain s
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from statsmodels.stats import contingency_tables
 from statsmodels.stats.multitest import multipletests
 
@@ -53,6 +54,11 @@ def paired(label, a, b, *, metric: str = "macro_f1", resamples: int = 2000, seed
     drawn = np.concatenate([difference(rows) for rows in metrics.draws(label, resamples, seed)])
     if not len(drawn):  # two posts, one a class, and unlucky draws
         raise ValueError(f"none of {resamples} resamples held both classes: too few posts")
+    return _tested(drawn, seen, resamples)
+
+
+def _tested(drawn: np.ndarray, seen: float, resamples: int) -> dict:
+    """Difference, interval and p-value from the resampled differences; see ``paired``."""
     low, high = np.quantile(drawn, (0.025, 0.975))
     # Rounding errors of equal differences must not decide whether they count as extreme.
     extreme = np.abs(drawn - seen) >= abs(seen) - 1e-12
@@ -102,3 +108,62 @@ def holm(p_values):
     family = [p for p in p_values if p is not None]
     adjusted = iter(multipletests(family, method="holm")[1].tolist() if family else [])
     return [None if p is None else next(adjusted) for p in p_values]
+
+
+def hierarchical(label, a, b, *, metric="macro_f1", resamples: int = 2000, seed: int) -> dict:
+    """``paired`` over seeds and posts: the mean over trainings of a less that over those of b.
+
+    a (seeds, n) and b (seeds, n) hold a row for each training; one row is a model that is not
+    trained.  Each resample draws trainings of a, trainings of b (each with replacement, and
+    independently) and posts (the same for all), as Davison and Hinkley (1997, section 3.8) resample
+    levels that are crossed.  With few seeds the interval is too narrow: m rows show only
+    (m - 1) / m of the variance between trainings.  Also gives ``seeds``, the rows of a and b.
+    Raises ValueError as ``paired`` does, and for rows whose scores are missing.
+    """
+    if metric not in metrics.OF_LABELS + metrics.OF_SCORES:
+        raise ValueError(f"metric {metric!r}: see metrics.OF_LABELS and metrics.OF_SCORES")
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}: a bootstrap needs at least 1, better 1000")
+    scored = metric in metrics.OF_SCORES
+    measure = metrics.on_scores if scored else metrics.on_labels
+    checked = metrics.scores if scored else metrics.answers
+    label = metrics.gold(label)
+    sides = [[checked(label, row) for row in side] for side in (a, b)]
+    if not all(sides) or any(row is None for side in sides for row in side):
+        raise ValueError("each side needs at least one training, with scores where they are used")
+    generator, drawn = np.random.default_rng((seed, 1)), []
+
+    def measured(weights):  # (rows, trainings) of each side
+        return [np.stack([measure(label, r, weights)[metric] for r in s], axis=1) for s in sides]
+
+    whole = [values.mean() for values in measured(np.ones((1, len(label))))]
+    for weights in metrics.draws(label, resamples, seed):
+        means = []
+        for values in measured(weights):
+            picked = generator.integers(values.shape[1], size=values.shape)
+            means.append(np.take_along_axis(values, picked, axis=1).mean(axis=1))
+        drawn.append(means[0] - means[1])
+    drawn, seen = np.concatenate(drawn), whole[0] - whole[1]
+    if not len(drawn):
+        raise ValueError(f"none of {resamples} resamples held both classes: too few posts")
+    return _tested(drawn, seen, resamples) | {"seeds": [len(side) for side in sides]}
+
+
+def detectable(
+    n: int, discordant: float, *, power: float = 0.8, alpha: float = 0.05
+) -> float | None:
+    """The smallest difference in accuracy that McNemar's test finds on n pairs with that power.
+
+    discordant: share of posts on which exactly one of the two models is right.  Solves
+    Connor's (1987) sample size, n d^2 = (z_{alpha/2} sqrt(p) + z_power sqrt(p - d^2))^2, for d.
+    On balanced posts with errors on both sides macro-F1 moves nearly as accuracy does, so it
+    serves for macro-F1 as an approximation.  None where not even d = p would be found.
+    """
+    if not (n > 0 and 0 < discordant <= 1):
+        raise ValueError(f"n {n} and discordant {discordant}: a count above 0, a share above 0")
+    z_alpha, z_power = norm.isf(alpha / 2), norm.ppf(power)
+    # (n + zp^2) d^2 - 2 za sqrt(n p) d + (za^2 - zp^2) p = 0, its larger root
+    half = z_alpha * np.sqrt(n * discordant)
+    rest = half**2 - (n + z_power**2) * (z_alpha**2 - z_power**2) * discordant
+    found = (half + np.sqrt(rest)) / (n + z_power**2) if rest >= 0 else np.inf
+    return float(found) if found <= discordant else None

@@ -21,7 +21,7 @@ MEASURES = {"macro_f1": "macro-F1", "f1": "F1 (hate)", "accuracy": "accuracy", "
 
 
 def write(run: Run) -> str:
-    """Write and return results.md: main table, comparisons, efficiency, figures of the run."""
+    """Write and return results.md: the tables of ``describe`` and the figures of the run."""
     metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
     manifest = json.loads(run.manifest.read_text(encoding="utf-8"))
     machine = manifest["hardware"]
@@ -54,8 +54,12 @@ def describe(metrics: Mapping[str, Any]) -> str:
         parts.append(tables.markdown(_main(metrics["models"])))
     if "comparisons" in metrics:
         parts.append(tables.markdown(paired(metrics["comparisons"])))
+    if "explanations" in metrics:
+        parts.append(tables.markdown(_explained(metrics["explanations"]["measures"])))
     if "efficiency" in metrics:
         parts.append(tables.markdown(_savings(metrics["efficiency"])))
+    if "prevalence" in metrics and "hatecheck" in metrics:
+        parts.append(tables.markdown(_further(metrics["hatecheck"], metrics["prevalence"])))
     return "\n\n".join(part.strip() for part in parts)
 
 
@@ -71,7 +75,8 @@ def _main(models: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def paired(comparisons: list[Mapping[str, Any]]) -> pd.DataFrame:
-    """Comparisons of two models on the same posts, a row a pair."""
+    """Comparisons of two models on the same posts, a row a pair; p_holm where it was corrected."""
+    held = any("p_holm" in found for found in comparisons)
     return pd.DataFrame(
         [
             {
@@ -80,7 +85,36 @@ def paired(comparisons: list[Mapping[str, Any]]) -> pd.DataFrame:
                 "p (bootstrap)": found["p_value"],
                 "p (McNemar)": found["mcnemar"]["p_value"],
             }
+            | ({"claim": found["claim"], "p (Holm)": found["p_holm"]} if held else {})
             for found in comparisons
+        ]
+    )
+
+
+def _explained(models: Mapping[str, Any]) -> pd.DataFrame:
+    """Measures of explanations, a row a measure and a column a model."""
+    names = dict.fromkeys(name for found in models.values() for name in found)
+    return pd.DataFrame(
+        [
+            {"explanations": name.replace("_", " ")} | {m: f[name] for m, f in models.items()}
+            for name in names
+        ]
+    )
+
+
+def _further(cases: Mapping[str, Any], rare: Mapping[str, Any]) -> pd.DataFrame:
+    """Functional tests, and what an alert is worth where hate is rarest of those looked at."""
+    least = min(row["prevalence"] for row in rare["rates"])
+    return pd.DataFrame(
+        [
+            {
+                "model": row["model"],
+                f"right on functional tests ({cases['posts_of']})": cases["overall"][row["model"]],
+                f"precision at {least:.0%} hate": row["precision"],
+                "false positive rate": row["fpr"],
+            }
+            for row in rare["rates"]
+            if row["prevalence"] == least and row["rule"] == "as it is"
         ]
     )
 

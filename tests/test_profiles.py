@@ -4,6 +4,8 @@ import pytest
 import yaml
 
 from hsd_utils import (
+    analysis_plan,
+    baselines,
     objectives,
     paths,
     pipeline,
@@ -68,6 +70,22 @@ def test_the_words_of_parameters_are_known(name):
     assert three["gradient_checkpointing"] in ("", "unsloth")
     assert {two["teacher"], three["student"]} <= set(MODELS) and two["student"] == three["student"]
     check_licence(two["teacher"], three["student"], two["licence_override"])
+
+
+@profiles
+def test_baselines_and_further_posts_are_known(name):
+    four, seven = planned(name)["04"], planned(name)["07"]
+    for stage in (four, seven):
+        assert set(stage["compared"]) <= set(baselines.BASELINES)
+    further = {seven["functional"], *seven["unused_sources"], *seven["external"]}
+    assert further <= set(readers.READERS)
+    assert seven["disturbed_posts"] <= seven["unused_posts"] and seven["prevalences"]
+
+
+def test_the_reference_compares_what_the_plan_names():
+    pairs = [p for c in ("C2", "C3") for p in analysis_plan.read()["confirmatory"][c]["pairs"]]
+    measured = {"teacher", "base", *planned("reference")["04"]["compared"]}
+    assert {b for _, b in pairs} <= measured
 
 
 @profiles

@@ -21,10 +21,14 @@ from hsd_utils.paths import Run
 from hsd_utils.provenance import STAGES
 
 pytestmark = pytest.mark.slow
-FIGURES = "sampling rationales f1 confusion reliability roc latency memory cost"
-TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings"
+FIGURES = "sampling rationales f1 confusion reliability roc latency memory cost faithfulness "
+FIGURES += "explanations risk_coverage functional prevalence simulator robustness"
+TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings calibration "
+TABLES += "explanation_text plausibility faithfulness reasons hatexscore explanations_by "
+TABLES += "transfer functional targets groups prevalence robustness left_out contamination"
 REAL = ["-p", "01.sources=[davidson, ethos]"]
 MODELS = ("teacher", "base", "student")
+BASELINES = ("majority", "tfidf_svm", "tfidf_lr")
 
 
 def python(*words, seconds=2400):
@@ -73,20 +77,31 @@ def is_measure(value):
 
 def test_metrics_have_their_shape(done):
     metrics = strict(done.run.metrics)
-    assert set(metrics["models"]) == set(MODELS)
+    assert set(metrics["models"]) == {*MODELS, *BASELINES}
     for found in metrics["models"].values():
         for name in ("macro_f1", "f1", "accuracy", "roc_auc"):
             assert is_measure(found[name]) and 0 <= found[name]["value"] <= 1, name
         assert found["ece"].keys() >= {"value", "low", "high"}
-        assert 0 <= found["parse_rate"] <= 1 and 0 <= found["threshold"] <= 1
+        assert 0 <= found["threshold"] <= 1
+    assert all(0 <= metrics["models"][m]["parse_rate"] <= 1 for m in MODELS)
     taught_by = metrics["student"]["label_source"].split("_")[0]
     assert [metrics["models"][m]["supervision"] for m in MODELS] == ["none", "none", taught_by]
     assert metrics["sampling"]["sizes"] == dict.fromkeys(paths.SPLITS, 12)
     assert set(metrics["efficiency"]["savings"]) == {"time", "memory", "cost per post"}
     assert all(row["p50"] > 0 for row in metrics["efficiency"]["rows"])
     assert {row["model"] for row in metrics["efficiency"]["rows"]} == set(MODELS)
-    assert [c["b"] for c in metrics["comparisons"]] == ["teacher", "base"]
+    assert [c["b"] for c in metrics["comparisons"]] == ["teacher", "base", *BASELINES]
+    assert metrics["hatecheck"]["functionalities"] and metrics["prevalence"]["rates"]
     assert metrics["student"]["log"] and metrics["teacher"]["ledger"]["answers"] == 24
+
+
+def test_explanations_have_their_shape(done):
+    found = strict(done.run.folder / "explanations.json")
+    assert set(found) == set(MODELS)
+    for measures in found.values():
+        assert len(measures) == 9
+        for measure in measures.values():
+            assert measure["reason"] if measure["value"] is None else is_measure(measure)
 
 
 def test_the_manifest_has_its_shape(done):
@@ -99,7 +114,7 @@ def test_the_manifest_has_its_shape(done):
         assert stage["parameters"]["run"] == done.run.name and stage["outputs"]
         digests = (stage["inputs"] | stage["outputs"]).values()
         assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
-    assert len(manifest["stages"]["04_evaluation"]["inputs"]) == 5
+    assert len(manifest["stages"]["04_evaluation"]["inputs"]) == 7
 
 
 def test_every_figure_and_table_is_there(done):
@@ -153,6 +168,7 @@ def test_nothing_that_is_committed_holds_a_post(done):
     secret, folder = posts_phrases(done.run), done.run.folder
     files = [f for name in ("figures", "tables", "stages") for f in (folder / name).iterdir()]
     files += [done.run.metrics, done.run.manifest, done.run.summary]
+    files.append(done.run.folder / "explanations.json")
     texts = [file for file in files if file.suffix in (".json", ".tex", ".md")]
     assert len(texts) > 30
     for file in texts:

@@ -115,3 +115,74 @@ def test_holm_by_hand_keeps_order_names_and_gaps():
     assert list(named) == ["b", "none", "a"]
     assert named["none"] is None and named["b"] == pytest.approx(0.04)
     assert statistics.holm([]) == []
+
+
+def trainings(seeds, n=200, spread=0.0, seed=0):
+    """Labels and predictions (seeds, n) of a model right on about 80% of them."""
+    generator = np.random.default_rng(seed)
+    label = generator.integers(0, 2, n)
+    rights = 0.8 + spread * generator.standard_normal(seeds)
+    return label, np.array([said(label, right, generator) for right in rights])
+
+
+def test_one_training_a_side_is_the_paired_bootstrap():
+    label, rows = trainings(2)
+    plain = statistics.paired(label, rows[0], rows[1], seed=3)
+    found = statistics.hierarchical(label, rows[:1], rows[1:], seed=3)
+    assert found.pop("seeds") == [1, 1]
+    assert found == pytest.approx(plain)
+
+
+def test_trainings_that_differ_widen_the_interval_and_their_mean_is_compared():
+    label, same = trainings(1)
+    _, differing = trainings(4, spread=0.1)
+    teacher = trainings(1, seed=9)[1]
+    narrow, wide = (
+        statistics.hierarchical(label, rows, teacher, seed=0)
+        for rows in (np.repeat(same, 4, axis=0), differing)
+    )
+    assert wide["high"] - wide["low"] > 1.2 * (narrow["high"] - narrow["low"])
+    values = [metrics.classification(label, None, r, resamples=0, seed=0) for r in differing]
+    other = metrics.classification(label, None, teacher[0], resamples=0, seed=0)
+    mean = np.mean([v["macro_f1"]["value"] for v in values])
+    assert wide["difference"] == pytest.approx(mean - other["macro_f1"]["value"])
+    assert wide["seeds"] == [4, 1]
+
+
+def test_the_hierarchical_bootstrap_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match="at least one training"):
+        statistics.hierarchical([0, 1], [], [[0, 1]], seed=0)
+    with pytest.raises(ValueError, match="at least one training"):
+        statistics.hierarchical([0, 1], [[None] * 2], [[0.1, 1]], metric="brier", seed=0)
+    with pytest.raises(ValueError, match="OF_LABELS"):
+        statistics.hierarchical([0, 1], [[0, 1]], [[0, 1]], metric="f2", seed=0)
+
+
+@pytest.mark.parametrize("n, discordant, gap", [(800, 0.2, 0.044), (800, 0.1, 0.031)])
+def test_the_detectable_difference_solves_connors_formula(n, discordant, gap):
+    d = statistics.detectable(n, discordant)
+    assert d == pytest.approx(gap, abs=5e-4)  # 4.4 points: facts
+    needed = (1.959964 * discordant**0.5 + 0.841621 * (discordant - d**2) ** 0.5) ** 2 / d**2
+    assert needed == pytest.approx(n, rel=1e-4)
+
+
+def test_the_detectable_difference_is_found_with_the_power_it_says():
+    generator, n, discordant = np.random.default_rng(0), 800, 0.2
+    d, label = statistics.detectable(n, discordant), np.ones(n, int)
+    shares, found = [(discordant + d) / 2, (discordant - d) / 2, 1 - discordant], 0
+    for _ in range(300):
+        only_a, only_b, _ = generator.multinomial(n, shares)
+        z = abs(only_a - only_b) / np.sqrt(only_a + only_b)  # without continuity correction
+        found += z > 1.96
+    assert 0.74 < found / 300 < 0.86
+    # with the correction statsmodels applies, the same counts are found somewhat more rarely
+    a, b = label.copy(), label.copy()
+    b[:98], a[98:160] = 0, 0
+    assert statistics.mcnemar(label, a, b)["p_value"] < 0.05
+
+
+def test_too_few_posts_detect_nothing():
+    assert statistics.detectable(10, 0.1) is None
+    assert statistics.detectable(40, 0.2) < 0.2
+    with pytest.raises(ValueError, match="above 0"):
+        statistics.detectable(0, 0.1)

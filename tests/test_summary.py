@@ -25,6 +25,12 @@ METRICS = {
         {"a": "student", "b": "teacher", "metric": "macro_f1", "difference": -0.09}
         | {"low": -0.19, "high": 0.01, "p_value": 0.034, "mcnemar": {"p_value": None}}
     ],
+    "explanations": {
+        "measures": {
+            "teacher": {"token_f1": measure(0.415), "iou_f1": dict.fromkeys(("value", "low"))},
+            "student": {"token_f1": measure(0.325), "iou_f1": measure(0.255)},
+        }
+    },
     "efficiency": {"savings": {"time": {"here": 0.912, "paper": 0.54}}},
 }
 MANIFEST = {
@@ -53,12 +59,30 @@ def test_everything_measured_is_there(run):
         "| student | teacher | 0.72 (0.62–0.82)",
         "distil 100, eval 80, balanced over corpus, ethos",
         "| student - teacher | -0.09 (-0.19–0.01) | 0.034 | n/a |",
+        "| explanations | teacher | student |",
+        "| token f1 | 0.41 (0.31–0.52) | 0.33 (0.23–0.43) |",
+        "| iou f1 | n/a | 0.26 (0.15–0.35) |",
         "| time saved | 0.912 | 0.540 |",
         "Commit abc123+; A Chip, 2 cores",
         "no GPU; 01_sampling 9 s.",
         "![f1](figures/f1.png)",
     ):
         assert words in text, words
+
+
+def test_claims_have_their_corrected_p_value_and_rare_hate_its_table():
+    compared = METRICS["comparisons"][0] | {"claim": "C2", "p_holm": 0.102}
+    rate = {"model": "student", "rule": "as it is", "prevalence": 0.01}
+    rate |= {"precision": measure(0.2), "fpr": measure(0.15)}
+    rates = [rate, rate | {"prevalence": 0.2}, rate | {"rule": "shifted"}]
+    cases = {"posts_of": "hatecheck", "overall": {"student": 0.613, "always hateful": 0.688}}
+    text = summary.describe(
+        {"comparisons": [compared], "hatecheck": cases, "prevalence": {"rates": rates}}
+    )
+    assert "| p (Holm) |" in text and "| n/a | C2 | 0.102 |" in text
+    assert "| student | 0.613 | 0.20 (0.10–0.30) | 0.15 (0.05–0.25) |" in text
+    assert "right on functional tests (hatecheck) | precision at 1% hate" in text
+    assert text.count("| student |") == 1
 
 
 def test_parts_that_were_not_run_are_left_out():

@@ -1,0 +1,42 @@
+"""Intervals of means over posts: the percentile bootstrap, for measures other than the label's.
+
+Every result is ``{"value", "low", "high"}``, with nulls and a ``reason`` where it does not
+apply, as everywhere in this project.
+
+    python -c "from hsd_utils import bootstrap; print(bootstrap.mean([0.1, 0.4, 0.2], 1000, 0))"
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+FEW = "fewer than two posts to measure"
+
+
+def absent(reason: str) -> dict:
+    return dict.fromkeys(("value", "low", "high")) | {"reason": reason}
+
+
+def mean(values, resamples: int, seed: int) -> dict:
+    """The mean of one value a post and its 95% interval over posts; missing values left out."""
+    return over(np.mean, [values], resamples, seed)
+
+
+def over(statistic: Callable, samples: list, resamples: int, seed: int) -> dict:
+    """A statistic of columns (n,), one value a post in each, resampled together.
+
+    ``statistic`` takes the columns and ``axis``, as ``np.mean`` does.  Posts with a missing
+    value (None, NaN) in any column are left out.  95% percentile intervals (Efron 1979).
+    """
+    frame = pd.DataFrame([pd.Series(list(s), dtype=object) for s in samples]).T
+    kept = frame.astype(float).dropna().to_numpy().T
+    if kept.shape[1] < 2:
+        return absent(FEW)
+    value = float(statistic(*kept, axis=-1))
+    drawn = stats.bootstrap(
+        tuple(kept), statistic, paired=True, n_resamples=resamples, method="percentile", rng=seed
+    )
+    low, high = drawn.confidence_interval
+    return {"value": value, "low": float(low), "high": float(high)}

@@ -1,0 +1,83 @@
+"""Has a model seen what it is tested on?  Posts in no sample, and near duplicates between sets.
+
+fresh = contamination.unused(readers.read("davidson")[0], samples, 5000, seed=1)
+contamination.audit({"fresh": fresh["text"]}, {"distil": samples["distil"]["text"]})
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from hsd_utils import near_duplicates, sampling
+
+
+def unused(
+    table: pd.DataFrame,
+    samples: Mapping[str, pd.DataFrame],
+    size: int,
+    seed: int,
+    near_duplicate: float = 0.8,
+    anonymise: bool = True,
+) -> pd.DataFrame:
+    """At most ``size`` posts, drawn at random, that no sample knows: not balanced, as they come.
+
+    The table is cleaned and de-duplicated as the samples were; posts that share an id, a group,
+    a text or a near duplicate with a sample are left out.  The same posts and seed give the same
+    draw, whatever the order of rows.  Raises ValueError where nothing is left.
+    """
+    table, _ = sampling.deduplicate(sampling.clean(table, anonymise)[0])
+    known = pd.concat(samples.values(), ignore_index=True)
+    for column in ("id", "group"):
+        table = table[~table[column].isin(known[column])]
+    table = table[~table["text"].str.casefold().isin(known["text"].str.casefold())]
+    drawn = table.sort_values("id").sample(frac=1, random_state=seed).head(2 * size)
+    taken = near(drawn["text"], known["text"], near_duplicate)
+    drawn = drawn[~taken].head(size).reset_index(drop=True)
+    if drawn.empty:
+        raise ValueError("no post is left that is in no sample: name other sources")
+    return drawn
+
+
+def spread(table: pd.DataFrame, column: str, size: int) -> pd.DataFrame:
+    """At most ``size`` posts, as evenly over the values of ``column`` as they allow; 0 is all.
+
+    Posts keep their order; of each value the first are taken.
+    """
+    if not size:
+        return table
+    turn = table.groupby(column, dropna=False).cumcount()
+    chosen = np.sort(np.argsort(turn.to_numpy(), kind="stable")[:size])
+    return table.iloc[chosen].reset_index(drop=True)
+
+
+def near(texts: Iterable[str], others: Iterable[str], threshold: float = 0.8) -> np.ndarray:
+    """Which of ``texts`` (n,) have a near duplicate, or their like, among ``others``."""
+    texts, others = list(texts), list(others)
+    found = np.zeros(len(texts), bool)
+    if not texts or not others:
+        return found
+    pairs = near_duplicates.pairs([text.casefold() for text in texts + others], threshold)
+    across = pairs[(pairs[:, 0] < len(texts)) & (pairs[:, 1] >= len(texts))]
+    found[across[:, 0]] = True
+    return found
+
+
+def audit(
+    tested: Mapping[str, Iterable[str]],
+    taught: Mapping[str, Iterable[str]],
+    threshold: float = 0.8,
+) -> pd.DataFrame:
+    """Posts of each tested set with a near duplicate in each taught one: counts and shares.
+
+    Columns tested, taught, posts, near_duplicates, share.  It sees copies and templates, not
+    paraphrases, and knows nothing of what a model met before this project.
+    """
+    rows = []
+    for name, texts in tested.items():
+        texts = list(texts)
+        for other, known in taught.items():
+            hits = int(near(texts, known, threshold).sum())
+            row = {"tested": name, "taught": other, "posts": len(texts), "near_duplicates": hits}
+            rows.append(row | {"share": hits / len(texts) if texts else None})
+    return pd.DataFrame(rows)

@@ -1,0 +1,173 @@
+"""Faithfulness: does P(hate) rest on the words that an explanation quotes?
+
+After ERASER (DeYoung et al. 2020), with j the predicted label, x the post and r the marked
+words: comprehensiveness p(j|x) - p(j|x without r), higher is better; sufficiency
+p(j|x) - p(j|r), lower is better.  A post without quotes stays in: nothing removed changes
+nothing, and sufficiency is measured on the empty post, so that no model gains by silence.
+Quotes are held against as many words in a row taken by chance, against the words that a
+lexicon or a small classifier finds most telling, and against the best stretch of that length
+found by leaving each out (the upper reference).
+
+    rows = faithfulness.measure(p_hate, texts, predicted, {"quotes": masks}, tried=4, seed=0)
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+
+from hsd_utils import bootstrap, spans
+from hsd_utils.scoring import Classifier
+
+Ask = Callable[[Sequence[str]], np.ndarray]  # texts -> P(hate) (n,)
+Scores = Callable[[str], np.ndarray]  # text -> how much each word speaks for hate (n_words,)
+CHANCE, BEST = "random", "leave-one-out"
+
+
+def asking(classifier: Classifier) -> Ask:
+    """P(hate) of any texts, asked of a model through its store: each text once, NaN as there."""
+
+    def p_hate(texts: Sequence[str]) -> np.ndarray:
+        different = list(dict.fromkeys(texts))
+        ids = [str(number) for number in range(len(different))]
+        asked = pd.DataFrame({"id": ids, "text": different}, dtype=object)
+        known = dict(zip(different, classifier.p_hate(asked), strict=True))
+        return np.array([known[text] for text in texts], dtype=float)
+
+    return p_hate
+
+
+def measure(
+    p_hate: Ask,
+    texts: Sequence[str],
+    predicted: Sequence[int],
+    masks: Mapping[str, Sequence[np.ndarray | None]],
+    tried: int,
+    seed: int,
+) -> pd.DataFrame:
+    """A row a post and method: post (its position), predicted, method, words (how many are
+    marked), comprehensiveness, sufficiency.
+
+    masks: method -> one mask (n_words,) a post; "quotes" is among them and gives the length of
+    the ``tried`` stretches drawn for each post; a mask None leaves the post out of a method.
+    The stretches' mean is the method "random" (sufficiency: of the first), the best of them
+    "leave-one-out" (without sufficiency).
+    """
+    generator, asked = np.random.default_rng(seed), []
+    for post, text in enumerate(texts):
+        every = spans.windows(len(spans.words(text)), int(masks["quotes"][post].sum()))
+        drawn = generator.permutation(len(every))[:tried]
+        asked += [(post, CHANCE, "without", every[n]) for n in drawn]
+        asked.append((post, CHANCE, "only", every[drawn[0]]))
+        for method, chosen in masks.items():
+            if chosen[post] is not None:
+                asked += [(post, method, how, chosen[post]) for how in ("without", "only")]
+    change = {"without": spans.without, "only": spans.keep}
+    changed = [change[how](texts[post], mask) for post, _, how, mask in asked]
+    found = p_hate([*texts, *changed])
+    whole, parts = found[: len(texts)], found[len(texts) :]
+    rows = pd.DataFrame(asked, columns=["post", "method", "how", "mask"])
+    label, p = np.asarray(predicted)[rows["post"]], whole[rows["post"]]
+    # p(hate|x) - p(hate|changed) if hate was predicted; of "not hate" it is the reverse.
+    rows["fall"] = np.where(label == 1, p - parts, parts - p)
+    rows["words"] = rows.pop("mask").map(np.sum)
+    wide = _wide(rows)
+    wide.insert(1, "predicted", np.asarray(predicted)[wide["post"]])
+    return wide
+
+
+def _wide(rows: pd.DataFrame) -> pd.DataFrame:
+    by = rows.groupby(["post", "method", "how"], sort=False)
+    mean = by["fall"].mean().unstack("how")
+    words = rows.groupby(["post", "method"], sort=False)["words"].first()
+    names = {"without": "comprehensiveness", "only": "sufficiency"}
+    wide = mean.rename(columns=names).assign(words=words).reset_index()
+    chance = rows[(rows["method"] == CHANCE) & (rows["how"] == "without")]
+    best = chance.groupby("post").agg(comprehensiveness=("fall", "max"), words=("words", "first"))
+    best = best.reset_index().assign(method=BEST, sufficiency=np.nan)
+    columns = ["post", "method", "words", *names.values()]
+    return pd.concat([wide, best])[columns].reset_index(drop=True)
+
+
+def summary(rows: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """A row a method: posts, comprehensiveness, sufficiency, and how far the quotes are above.
+
+    Measures are {value, low, high} over posts; quotes_above is the mean difference in
+    comprehensiveness of the quotes to this method on the same posts.
+    """
+    wide = rows.pivot(index="post", columns="method", values="comprehensiveness")
+    found = []
+    order = ["quotes", *(m for m in rows["method"].unique() if m != "quotes")]
+    for method in order:
+        part = rows[rows["method"] == method]
+        row = {"method": method, "posts": int(part["comprehensiveness"].notna().sum())}
+        for name in ("comprehensiveness", "sufficiency"):
+            row[name] = bootstrap.mean(part[name], resamples, seed)
+        above = bootstrap.mean(wide["quotes"] - wide[method], resamples, seed)
+        itself = bootstrap.absent("the quotes themselves")
+        found.append(row | {"quotes_above": itself if method == "quotes" else above})
+    return pd.DataFrame(found)
+
+
+def marks(
+    texts: Sequence[str], rows: pd.DataFrame, scored: Mapping[str, Scores]
+) -> dict[str, list[np.ndarray]]:
+    """Masks by method: the quotes of each row and, of each scorer, as many words as are quoted.
+
+    rows: one a text, with predicted and explanations.  A scorer's words are those that speak
+    most for the predicted label.
+    """
+    quotes = [spans.quoted(given) for given in rows["explanations"]]
+    made = {"quotes": [spans.marked(t, q) for t, q in zip(texts, quotes, strict=True)]}
+    for method, scores in scored.items():
+        each = zip(texts, rows["predicted"], made["quotes"], strict=True)
+        made[method] = [
+            spans.top(scores(text) * (1 if label else -1), int(mask.sum()))
+            for text, label, mask in each
+        ]
+    return made
+
+
+def lexicon(texts: Iterable[str], labels: Iterable[int], prior: float = 0.5) -> Scores:
+    """Word scores learned from labelled posts, so that no list of insults has to be written.
+
+    The log-odds of a word in hateful against other posts, divided by its standard error, with
+    ``prior`` added to each count (Monroe et al. 2008, here with a flat prior); a word never met
+    scores 0.
+    """
+    counts: dict[int, Counter] = {0: Counter(), 1: Counter()}
+    for text, label in zip(texts, labels, strict=True):
+        counts[int(label)].update(map(_plain, spans.words(text)))
+    known = set(counts[0]) | set(counts[1])
+    total = {label: found.total() + prior * len(known) for label, found in counts.items()}
+    score = {}
+    for word in known:
+        a, b = (counts[label][word] + prior for label in (1, 0))
+        odds = np.log(a / (total[1] - a)) - np.log(b / (total[0] - b))
+        score[word] = odds / np.sqrt(1 / a + 1 / b)
+    return lambda text: np.array([score.get(_plain(w), 0.0) for w in spans.words(text)])
+
+
+def occlusion(encode: Callable, texts: Sequence[str], labels: Sequence[int], seed: int) -> Scores:
+    """Word scores of a logistic regression on sentence vectors, fitted on labelled posts.
+
+    encode: texts -> vectors (n, d).  A word's score is how far the log-odds of hate fall when
+    it is left out (Li et al. 2016, occlusion).
+    """
+    model = LogisticRegression(max_iter=1000, random_state=seed).fit(encode(list(texts)), labels)
+
+    @cache  # every model's posts are the same
+    def scores(text: str) -> np.ndarray:
+        size = len(spans.words(text))
+        left = [spans.without(text, mask) for mask in spans.windows(size, 1)]
+        whole, *parts = model.decision_function(encode([text, *left]))
+        return whole - np.array(parts)
+
+    return scores
+
+
+def _plain(word: str) -> str:
+    return word.strip(".,;:!?\"'()[]…“”‘’«»*").casefold()

@@ -1,0 +1,135 @@
+"""Figures of calibration and of posts unlike those learned from (notebooks 04 and 07).
+
+Like those of ``figures``, each takes plain data and returns a matplotlib Figure:
+
+    figures.save(figures_shift.prevalence(rows), run, "prevalence", rows)
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, PercentFormatter
+
+from hsd_utils.look import COLUMN, PAGE, below, line, looks, panels
+
+
+def thin(curve: pd.DataFrame, most: int = 200) -> pd.DataFrame:
+    """About ``most`` rows of a curve, evenly, with its ends and the row of the lowest ``cost``."""
+    rows = np.linspace(0, len(curve) - 1, min(most, len(curve))).round().astype(int)
+    if "cost" in curve:
+        rows = np.append(rows, int(curve["cost"].to_numpy().argmin()))
+    return curve.iloc[np.unique(rows)].reset_index(drop=True)
+
+
+def risk_coverage(models: dict, width: float = COLUMN) -> Figure:
+    """Wrong verdicts among the surest posts.  models: name -> ``calibration.risk_coverage``."""
+    figure, axes = plt.subplots(figsize=(width, 2.4))
+    for name, look in looks(models).items():
+        curve = pd.DataFrame(models[name])
+        axes.plot(curve["coverage"], curve["risk"], label=name, markevery=0.15, **line(look))
+    axes.set(xlabel="share of posts decided, the surest first", ylabel="wrong among them")
+    axes.set(xlim=(0, 1.01), ylim=(0, None))
+    below(figure, axes)
+    return figure
+
+
+def cases(rows, column: str, models: list[str], width: float = PAGE) -> Figure:
+    """Share of right verdicts for each case, a dot a model, weakest of the first model on top.
+
+    rows: those of ``subgroups.cases``; models: which of their models are shown.
+    """
+    rows = pd.DataFrame(rows)
+    # A model looks the same whether or not all are shown.
+    named = looks([name for name in rows if isinstance(rows[name].iloc[0], dict)])
+    figure, axes = plt.subplots(figsize=(width, 0.9 + 0.2 * len(rows)))
+    at = np.arange(len(rows))
+    for place, name in enumerate(models):
+        look, found = named[name], pd.DataFrame(list(rows[name]))
+        reach = [found["value"] - found["low"], found["high"] - found["value"]]
+        beside = at + 0.7 * ((place + 0.5) / len(models) - 0.5)
+        dot = {"color": look["color"], "fmt": look["marker"], "capsize": 1.5, "markersize": 3}
+        axes.errorbar(found["value"], beside, xerr=reach, label=name, elinewidth=0.7, **dot)
+    always = {"marker": "|", "color": "black", "s": 60, "label": "always hateful", "zorder": 1}
+    axes.scatter(rows["always_hateful"], at, **always)
+    axes.set_yticks(at, list(rows[column].str.replace("_", " ")))
+    axes.set(xlabel="right verdicts (95% interval)", xlim=(-0.02, 1.02))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    below(figure, axes)
+    return figure
+
+
+def prevalence(rows, width: float = PAGE) -> Figure:
+    """Precision and alerts by how common hate is, a line a model, intervals as whiskers.
+
+    rows: model, prevalence, and precision and alerts as {value, low, high}.
+    """
+    rows = pd.DataFrame(rows)
+    figure, parts = panels(2, width, 2.5)
+    named = looks(rows["model"].unique())
+    titles = {"precision": "precision of an alert", "alerts": "alerts per 10,000 posts"}
+    for axes, (measure, title) in zip(parts, titles.items(), strict=True):
+        for place, (name, look) in enumerate(named.items()):
+            mine = rows[rows["model"] == name]
+            found = pd.DataFrame(list(mine[measure])).astype(float)
+            beside = mine["prevalence"].to_numpy() * 1.05 ** (place - (len(named) - 1) / 2)
+            reach = [found["value"] - found["low"], found["high"] - found["value"]]
+            axes.errorbar(beside, found["value"], reach, label=name, capsize=2, **line(look))
+        axes.set(title=title, xlabel="share of hateful posts", xscale="log", ylim=(0, None))
+        axes.set_xticks(shares := sorted(rows["prevalence"].unique()), [f"{s:.0%}" for s in shares])
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    below(figure, parts[0])
+    return figure
+
+
+def simulator(models: dict, width: float = PAGE) -> Figure:
+    """Reviewer hours against what is missed, and cost, over all thresholds; the cheapest marked.
+
+    models: name -> rows of ``prevalence.simulate``.
+    """
+    figure, (left, right) = panels(2, width, 2.5)
+    for name, look in looks(models).items():
+        rows = pd.DataFrame(models[name])
+        best = rows.loc[rows["cost"].idxmin()]
+        style = {"label": name, "markevery": 0.2} | line(look)
+        left.plot(rows["hours"], rows["missed"], **style)
+        right.plot(rows["alerts"], rows["cost"], **style)
+        for axes, x, y in ((left, "hours", "missed"), (right, "alerts", "cost")):
+            axes.plot(best[x], best[y], marker="o", ms=9, mfc="none", mec=look["color"], ls="")
+    left.set(xlabel="reviewer hours", ylabel="hateful posts missed")
+    right.set(xlabel="alerts", ylabel="cost of errors")
+    for axes in (left, right):
+        axes.set(xlim=(0, None), ylim=(0, None))
+        axes.ticklabel_format(style="sci", scilimits=(-3, 4), useMathText=True)
+    below(figure, left)
+    return figure
+
+
+def robustness(rows, width: float = PAGE) -> Figure:
+    """What a change of the texts does: macro-F1 lost or won, and verdicts flipped.
+
+    rows: model, change_of_text, and change and flipped as {value, low, high} (null: left out).
+    """
+    rows = pd.DataFrame(rows)
+    kinds = list(rows["change_of_text"].unique())
+    named = looks(rows["model"].unique())
+    figure, parts = panels(2, width, 0.9 + 0.3 * len(kinds), sharey=True)
+    titles = {"change": "change of macro-F1", "flipped": "verdicts flipped"}
+    for axes, (measure, title) in zip(parts, titles.items(), strict=True):
+        for place, (name, look) in enumerate(named.items()):
+            mine = rows[
+                (rows["model"] == name) & rows[measure].map(lambda m: m["value"] is not None)
+            ]
+            found = pd.DataFrame(list(mine[measure]), columns=["value", "low", "high"])
+            at = np.array([kinds.index(kind) for kind in mine["change_of_text"]])
+            at = at + 0.7 * ((place + 0.5) / len(named) - 0.5)
+            reach = [found["value"] - found["low"], found["high"] - found["value"]]
+            dot = {"color": look["color"], "fmt": look["marker"], "capsize": 1.5}
+            axes.errorbar(found["value"], at, xerr=reach, label=name, **dot)
+        axes.axvline(0, color="black", lw=0.8, ls=":")
+        axes.set(xlabel=title)
+    parts[0].set_yticks(range(len(kinds)), kinds)
+    parts[0].set_ylim(len(kinds) - 0.5, -0.5)
+    below(figure, parts[0])
+    return figure

@@ -1,0 +1,137 @@
+"""Plausibility: do quotes mark the words that people marked?
+
+After ERASER (DeYoung et al. 2020) and HateXplain (Mathew et al. 2021), on posts where people
+marked something: token-F1, the mean of each post's F1 over words; IOU-F1, where a span counts
+as found at an intersection over union of 0.5, from the means over posts of precision and recall
+(ERASER's "macro"); AUPRC, for scores rather than marks.  Both sides are masks over a post's
+words (see ``spans``).
+
+    python -c "from hsd_utils import plausibility as p; print(p.token_f1([1, 1, 0], [1, 0, 0]))"
+"""
+
+import json
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import auc, precision_recall_curve
+
+from hsd_utils import bootstrap, spans
+from hsd_utils.encoder import Encoder
+from hsd_utils.readers import files
+
+MATCH = 0.5  # intersection over union from which a span counts as found
+NO_SCORES = "quotes mark words and do not rank them"
+
+
+def token_f1(human, said) -> float:
+    """F1 of the words marked (n_words,) in one post; 0 where none is shared."""
+    human, said = np.asarray(human, dtype=bool), np.asarray(said, dtype=bool)
+    return f1(*_rates((human & said).sum(), said.sum(), human.sum()))
+
+
+def iou(human, said) -> tuple[float, float]:
+    """Precision and recall of spans in one post: runs of marked words matched at ``MATCH``.
+
+    As in ERASER's code, the spans that were said and found are counted above in both.
+    """
+    truth, given = spans.runs(human), spans.runs(said)
+    found = sum(max((_overlap(a, b) for b in truth), default=0) >= MATCH for a in given)
+    return _rates(found, len(given), len(truth))
+
+
+def auprc(human, scores) -> float:
+    """Area under the precision-recall curve of word scores in one post (trapezoids).
+
+    NaN where all words are marked or none is: any ranking is then as good.
+    """
+    human = np.asarray(human, dtype=bool)
+    if human.all() or not human.any():
+        return float("nan")
+    precision, recall, _ = precision_recall_curve(human, scores)
+    return float(auc(recall, precision))
+
+
+def f1(precision, recall, axis=None):
+    """F1 of the means of precision and recall over ``axis`` (ERASER's macro F1); 0 if both are."""
+    p, r = np.mean(precision, axis=axis), np.mean(recall, axis=axis)
+    return np.divide(2 * p * r, p + r, out=np.zeros(np.shape(p)), where=p + r > 0)[()]
+
+
+def measures(human: Iterable, said: Iterable, resamples: int, seed: int) -> dict:
+    """token_f1 and iou_f1 over posts with 95% intervals; ``human`` and ``said`` hold masks.
+
+    Posts where nobody marked anything are left out.
+    """
+    pairs = [(h, s) for h, s in zip(human, said, strict=True) if np.any(h)]
+    if not pairs:
+        nothing = bootstrap.absent("no human spans on these posts")
+        return {"token_f1": nothing, "iou_f1": nothing}
+    precision, recall = zip(*(iou(h, s) for h, s in pairs), strict=True)
+    tokens = [token_f1(h, s) for h, s in pairs]
+    return {
+        "token_f1": bootstrap.mean(tokens, resamples, seed),
+        "iou_f1": bootstrap.over(f1, [precision, recall], resamples, seed),
+    }
+
+
+def ranking(human: Iterable, scores: Iterable, resamples: int, seed: int) -> dict:
+    """The mean AUPRC over posts with its interval; see ``auprc``."""
+    found = [auprc(h, s) for h, s in zip(human, scores, strict=True)]
+    return bootstrap.mean(found, resamples, seed)
+
+
+def tagger(encode: Encoder, texts: Iterable[str], masks: Iterable, seed: int) -> Callable:
+    """A baseline: a logistic regression on word vectors that learned which words are marked.
+
+    Returns text -> log-odds (n_words,); words above 0 are those it would mark.
+    """
+    vectors, marks = np.concatenate(encode.words(list(texts))), np.concatenate(list(masks))
+    model = LogisticRegression(class_weight="balanced", max_iter=1000, random_state=seed)
+    model.fit(vectors, marks)
+    return lambda text: model.decision_function(encode.words([text])[0])
+
+
+def ceiling(marks: Iterable[list], resamples: int, seed: int) -> dict:
+    """How well people agree: each annotator against what at least half of the others marked.
+
+    ``marks``: for each post a list of masks (n_words,), one an annotator.  The measures of a
+    post are means over its annotators; posts with fewer than two are left out.
+    """
+    tokens, precision, recall = [], [], []
+    for masks in (np.array(m, dtype=bool) for m in marks if len(m) > 1):
+        others = [np.delete(masks, n, axis=0).mean(axis=0) >= 0.5 for n in range(len(masks))]
+        pairs = [(o, m) for o, m in zip(others, masks, strict=True) if o.any()]
+        if pairs:
+            tokens.append(np.mean([token_f1(o, m) for o, m in pairs]))
+            both = np.mean([iou(o, m) for o, m in pairs], axis=0)
+            precision.append(both[0])
+            recall.append(both[1])
+    return {
+        "token_f1": bootstrap.mean(tokens, resamples, seed),
+        "iou_f1": bootstrap.over(f1, [precision, recall], resamples, seed),
+    }
+
+
+def hatexplain_marks(ids: Iterable[str]) -> list[list]:
+    """The annotators' own masks over HateXplain's tokens, for post ids "hatexplain-<key>".
+
+    Raises as ``readers.files.find`` where the data set is neither on disk nor to be had.
+    """
+    wanted = [i.removeprefix("hatexplain-") for i in ids if i.startswith("hatexplain-")]
+    if not wanted:
+        return []
+    records = json.loads(files.find("hatexplain").read_bytes())
+    kept = [records[key] for key in wanted if key in records]
+    return [
+        [m for m in r["rationales"] if len(m) == len(r["post_tokens"]) and any(m)] for r in kept
+    ]
+
+
+def _rates(found, said, human) -> tuple[float, float]:
+    return (found / said if said else 0.0, found / human if human else 0.0)
+
+
+def _overlap(a: tuple[int, int], b: tuple[int, int]) -> float:
+    shared = max(0, min(a[1], b[1]) - max(a[0], b[0]))
+    return shared / (a[1] - a[0] + b[1] - b[0] - shared)

@@ -1,0 +1,136 @@
+"""From a balanced sample to the wild: where hate is rare, alarms are mostly false.
+
+Rates of a model on either label do not depend on how common hate is; precision and the number of
+alerts do, and follow from the rates.  P(hate) learned where half of the posts are hateful has to
+be shifted to another prior.
+
+    python -c "from hsd_utils import prevalence; print(prevalence.table(
+        [0] * 400 + [1] * 100, [0.1] * 500, [0] * 400 + [1] * 100)['precision'][0])"
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from hsd_utils import metrics, statistics
+
+PREVALENCES = (0.01, 0.05, 0.1, 0.2)
+ALERTS_PER = 10_000  # posts
+
+
+def shifted(p_hate, prior: float, other: float) -> np.ndarray:
+    """P(hate) (n,) learned where a share ``prior`` is hateful, where it is ``other`` instead.
+
+    Bayes' rule with new priors (Saerens, Latinne and Decaestecker 2002, equation 4); right only
+    where the scores are calibrated and posts of a label look the same in both places.
+    """
+    _shares(prior, other)
+    p_hate = np.asarray(p_hate, float)
+    hate, not_hate = p_hate * other / prior, (1 - p_hate) * (1 - other) / (1 - prior)
+    return hate / (hate + not_hate)
+
+
+def estimated(p_hate, prior: float, rounds: int = 1000) -> float:
+    """The share of hate in unlabelled posts: Saerens et al.'s EM (2002, equation 9).
+
+    p_hate (n,): calibrated scores learned at ``prior``.  It stops when the share moves by less
+    than 1e-8; it can end at 0 or 1.
+    """
+    _shares(prior)
+    share = prior
+    for _ in range(rounds):
+        if not 0 < share < 1:
+            break
+        last, share = share, float(shifted(p_hate, prior, share).mean())
+        if abs(share - last) < 1e-8:
+            break
+    return share
+
+
+def table(
+    label, p_hate, predicted, prevalences: Iterable[float] = PREVALENCES, **shift
+) -> pd.DataFrame:
+    """FPR, recall, precision and alerts per 10,000 posts, a row a prevalence.
+
+    label and predicted (n,).  With ``prior`` and ``cut`` (of the scores, 0.5 by default) the
+    verdict is instead made anew for each prevalence: shifted P(hate) >= cut.  fpr and recall have
+    Wilson intervals; the bounds of precision and alerts are those of their two corners.
+    Raises ValueError unless both labels are there and prevalences lie between 0 and 1.
+    """
+    label = metrics.gold(label)
+    said = metrics.answers(label, predicted)
+    if len(set(label)) == 1:
+        raise ValueError("rates need posts of both labels")
+    rows = []
+    for share in prevalences:
+        _shares(share)
+        if "prior" in shift:
+            scored = metrics.scores(label, p_hate)
+            said = (shifted(scored, shift["prior"], share) >= shift.get("cut", 0.5)).astype(int)
+        fpr, recall = (
+            statistics.wilson(int(said[label == side].sum()), int((label == side).sum()))
+            for side in (0, 1)
+        )
+        rows.append({"prevalence": share, "fpr": fpr, "recall": recall} | _flow(share, fpr, recall))
+    return pd.DataFrame(rows)
+
+
+def _flow(share: float, fpr: dict, recall: dict) -> dict[str, dict]:
+    """Precision and alerts at a prevalence, from the two rates."""
+
+    def at(tpr, fpr):
+        right, alarms = share * tpr, share * tpr + (1 - share) * fpr
+        return (right / alarms if alarms else None), alarms * ALERTS_PER
+
+    found = [at(recall[t], fpr[f]) for t, f in zip(_LIMITS, ("value", "high", "low"), strict=True)]
+    precision = dict(zip(_LIMITS, (value for value, _ in found), strict=True))
+    alerts = {key: at(recall[key], fpr[key])[1] for key in _LIMITS}
+    return {"precision": precision, "alerts": alerts}
+
+
+_LIMITS = ("value", "low", "high")
+
+
+def simulate(
+    label,
+    p_hate,
+    *,
+    prevalence: float,
+    volume: int,
+    cost_missed: float,
+    cost_alarm: float,
+    review_minutes: float = 1.0,
+) -> pd.DataFrame:
+    """What each threshold would mean for ``volume`` posts of which ``prevalence`` are hateful.
+
+    Columns threshold, alerts, hours (all alerts are reviewed, ``review_minutes`` each), missed
+    (hateful posts not flagged), false_alarms and cost = missed * cost_missed + false_alarms *
+    cost_alarm, in whatever unit the two costs have.  One row a distinct score, and one above all
+    (nothing is flagged; threshold infinite), from strict to lax.  ``cheapest`` picks a row.
+    """
+    _shares(prevalence)
+    label, p_hate = metrics.gold(label), metrics.scores(label, p_hate)
+    if p_hate is None or len(set(label)) == 1:
+        raise ValueError("the simulator needs P(hate) and posts of both labels")
+    thresholds = np.r_[np.inf, np.unique(p_hate)[::-1]]
+    tpr, fpr = (
+        1 - np.searchsorted(np.sort(p_hate[label == side]), thresholds) / (label == side).sum()
+        for side in (1, 0)
+    )
+    hateful, harmless = volume * prevalence, volume * (1 - prevalence)
+    made = pd.DataFrame({"threshold": thresholds, "alerts": hateful * tpr + harmless * fpr})
+    made["hours"] = made["alerts"] * review_minutes / 60
+    made["missed"], made["false_alarms"] = hateful * (1 - tpr), harmless * fpr
+    made["cost"] = made["missed"] * cost_missed + made["false_alarms"] * cost_alarm
+    return made
+
+
+def cheapest(simulated: pd.DataFrame) -> dict[str, float]:
+    """The row of ``simulate`` that costs least, the one with fewest alerts among equals."""
+    return simulated.loc[simulated["cost"].idxmin()].to_dict()
+
+
+def _shares(*values: float) -> None:
+    if not all(0 < value < 1 for value in values):
+        raise ValueError(f"a share of hate lies between 0 and 1, not {values}")

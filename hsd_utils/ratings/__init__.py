@@ -1,0 +1,138 @@
+"""Explanations rated by people: one format of ratings, whichever way they were given.
+
+``sheet`` draws blinded items from a run; people rate them in JupyterLab (``form``), in a
+spreadsheet (``spreadsheet``) or in Label Studio (``label_studio``); ``results`` reads them back
+against the key.  A rating is one row a rater, item and side (A or B, one model's answer each):
+
+kind (human, or simulated: only human ones count as evidence), sheet (the id of the sheet rated),
+rater (a random pseudonym), item, side, and an answer (yes, partly, no, skip, or none given) to
+each of QUESTIONS.  What raters are told is in ``rubric.yaml``.
+
+    items, key = sheet.draw(held_out, {"teacher": rows, "student": others}, seed=0)
+    rated = ratings.check(ratings.read(run.ratings("all.jsonl")), items)
+"""
+
+import re
+import secrets
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from hsd_utils import posts
+
+KINDS = ("human", "simulated")
+SIDES = ("A", "B")
+QUESTIONS = ("complete", "correct_own", "correct_gold")
+SCALE = ("no", "partly", "yes")  # from worst to best
+ANSWERS = (*SCALE[::-1], "skip")
+COLUMNS = ("kind", "sheet", "rater", "item", "side", *QUESTIONS)
+RATER = re.compile(r"rater-[a-z0-9]{4,12}")
+_NAMED = 10  # faults named in one error
+
+
+@lru_cache
+def rubric() -> dict:
+    """What raters are told: warning, consent, support, questions, answers, examples, checks."""
+    text = (files("hsd_utils.ratings") / "rubric.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)
+
+
+def new_rater() -> str:
+    """A random pseudonym; who it stands for is to be written down nowhere in the run."""
+    return f"rater-{secrets.token_hex(3)}"
+
+
+def write(ratings: pd.DataFrame, path: Path) -> None:
+    """JSON Lines, one rating a line; an answer not given is null."""
+    rows = ratings[list(COLUMNS)].astype(object)
+    posts.write_rows(rows.where(rows.notna(), None).to_dict("records"), path)
+
+
+def read(*paths: Path) -> pd.DataFrame:
+    """The ratings of one or more files that ``write`` wrote; see ``check``."""
+    return pd.DataFrame([row for path in paths for row in posts.read_rows(path)], dtype=object)
+
+
+def kind(ratings: pd.DataFrame) -> str:
+    """Their one kind, human or simulated.  Raises ValueError for none or a mixture."""
+    found = sorted(map(str, ratings["kind"].unique()))
+    if len(found) != 1 or found[0] not in KINDS:
+        raise ValueError(f"ratings of kind {', '.join(found) or 'none'}: one of {KINDS}, not mixed")
+    return found[0]
+
+
+def check(ratings: pd.DataFrame, items: list[dict], unfinished: bool = False) -> pd.DataFrame:
+    """The ratings with COLUMNS, answers in lower case or None, rows without an answer left out.
+
+    Raises ValueError that names rater, item and side of what is malformed, there twice, partial
+    or missing.  ``unfinished`` lets the last two pass: a rater may stop at any time.
+    """
+    absent = [name for name in COLUMNS if name not in ratings]
+    if absent:
+        raise ValueError(f"ratings lack the columns {', '.join(absent)}")
+    known = {(item["item"], side) for item in items for side in SIDES}
+    faults, kept, seen = [], [], set()
+    for given in ratings[list(COLUMNS)].to_dict("records"):
+        row = {name: _text(value, name in QUESTIONS) for name, value in given.items()}
+        place = (row["item"], row["side"])
+        wrong = [f"{q} is {row[q]!r}" for q in QUESTIONS if row[q] not in (*ANSWERS, None)]
+        answered = sum(row[q] is not None for q in QUESTIONS)
+        if row["kind"] not in KINDS:
+            wrong.append(f"kind is {row['kind']!r}, not one of {', '.join(KINDS)}")
+        if not RATER.fullmatch(row["rater"] or ""):
+            wrong.append("the rater is no pseudonym such as rater-0a1b2c")
+        if row["sheet"] != items[0]["sheet"]:
+            wrong.append(f"rates sheet {row['sheet']}, not {items[0]['sheet']}")
+        if place not in known:
+            wrong.append("is not on the sheet")
+        if (row["rater"], *place) in seen:
+            wrong.append("is rated twice")
+        if 0 < answered < len(QUESTIONS) and not unfinished:
+            wrong.append("is rated in part")
+        seen.add((row["rater"], *place))
+        kept += [row] if answered else []
+        faults += [f"{row['rater']}, {row['item']} {row['side']}: {what}" for what in wrong]
+    if not unfinished:
+        rated = {(row["rater"], row["item"], row["side"]) for row in kept}
+        missing = {(row["rater"], *place) for row in kept for place in known} - rated
+        faults += [
+            f"{rater}, {item} {side}: is missing" for rater, item, side in sorted(missing, key=str)
+        ]
+    if faults:
+        more = f"\n... and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+        raise ValueError("ratings cannot be used:\n" + "\n".join(faults[:_NAMED]) + more)
+    if not kept:
+        raise ValueError("no rating was given: every answer is empty")
+    checked = pd.DataFrame(kept, columns=COLUMNS, dtype=object)
+    kind(checked)
+    return checked
+
+
+def _text(value, lower: bool) -> str | None:
+    text = "" if value is None or value != value else str(value).strip()
+    return (text.lower() if lower else text) or None
+
+
+def simulate(items: list[dict], raters: int = 3, seed: int = 0) -> pd.DataFrame:
+    """Random answers marked ``"kind": "simulated"``, to try the kit.  They say nothing.
+
+    Raters share a random opinion of each answer and follow it seven times in eight.  The key is
+    not used: teacher and student differ by chance only, and attention checks fail.
+    """
+    generator = np.random.default_rng(seed)
+    draw = [0.1, 0.15, 0.75]
+    places = [(item["item"], side) for item in items for side in SIDES]
+    shape = (len(places), len(QUESTIONS))
+    shared, rows = generator.choice(SCALE, shape, p=draw), []
+    for number in range(1, raters + 1):
+        own = generator.choice(SCALE, shape, p=draw)
+        said = np.where(generator.random(shape) < 7 / 8, shared, own)
+        head = {"kind": "simulated", "sheet": items[0]["sheet"], "rater": f"rater-sim{number}"}
+        for (item, side), answers in zip(places, said.tolist(), strict=True):
+            row = head | {"item": item, "side": side}
+            rows.append(row | dict(zip(QUESTIONS, answers, strict=True)))
+    return pd.DataFrame(rows, dtype=object)

@@ -1,0 +1,223 @@
+"""A form for JupyterLab: read one answer, press a key, the answer is on disk.
+
+Every event is appended to a JSON Lines file of the rater's: consent, what was shown, each
+answer, stop.  So nothing is lost when a browser closes, the form goes on where it was left, and
+the file is the exposure log too.  The last answer to a question counts.  ipywidgets is imported
+when a form is made.
+
+    form.Form(items, run.ratings("rater-0a1b2c.form.jsonl"), "rater-0a1b2c").show()
+    rated = form.read(run.ratings("rater-0a1b2c.form.jsonl"), items)
+"""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from hsd_utils import posts, ratings
+from hsd_utils.ratings import ANSWERS, QUESTIONS, RATER, SIDES, rubric
+from hsd_utils.ratings.sheet import card, instructions
+
+KEYS = {"1": "yes", "2": "partly", "3": "no", "0": "skip"}
+_BUTTONS = {"y": "agree and begin", **KEYS, "b": "back", "r": "reveal", "q": "stop"}
+_PAUSE = timedelta(minutes=5)  # a longer gap between two events was not spent reading
+
+
+class Form:
+    """The form of one rater; ``press`` is what every key and button does.
+
+    y agrees to the consent text; 1, 2, 3 answer yes, partly, no; 0 skips the rest of the post;
+    b (or deleting a character) goes back; r clears the blur; q stops.  After ``cap`` posts
+    within ``rest`` hours the form asks for a break.  Raises ImportError without ipywidgets,
+    ValueError for a rater that is no pseudonym and for a file of another rater or sheet.
+    """
+
+    def __init__(
+        self,
+        items: list[dict],
+        path: Path,
+        rater: str,
+        cap: int = 40,
+        rest: float = 12,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ):
+        if not RATER.fullmatch(rater):
+            raise ValueError(f"rater {rater!r}: use a pseudonym, ratings.new_rater() draws one")
+        self.items, self.path = {item["item"]: item for item in items}, path
+        self.cap, self.rest, self.now = cap, timedelta(hours=rest), now
+        self.head = {"kind": "human", "sheet": items[0]["sheet"], "rater": rater}
+        self.places = [(i, s, q) for i in self.items for s in SIDES for q in QUESTIONS]
+        self.events = _events(path)
+        for event in self.events:
+            if any(event[name] != value for name, value in self.head.items()):
+                raise ValueError(f"{path.name} is of another rater or sheet: give each a file")
+        answered = {_place(e) for e in self.events if e["event"] == "answer"}
+        self.open = [place for place in self.places if place not in answered]
+        self.back = None  # a place gone back to
+        self.stopped = self.revealed = False
+        self.agreed = any(event["event"] == "consent" for event in self.events)
+        self._build()
+        self._update()
+
+    @property
+    def place(self) -> tuple[str, str, str] | None:
+        """Item, side and question asked next; None when all are answered."""
+        return self.back or (self.open[0] if self.open else None)
+
+    def press(self, key: str) -> None:
+        """Do what a key stands for; a key that stands for nothing now is ignored."""
+        if not self.agreed:
+            if key == "y":
+                self.agreed = True
+                self._log("consent")
+        elif key == "q":
+            self.stopped = True
+            self._log("stop")
+        elif self.stopped or self._resting():
+            return
+        elif key == "b":
+            at = self.places.index(self.place) if self.place else len(self.places)
+            self.back = self.places[max(at - 1, 0)]
+        elif key == "r":
+            self.revealed = not self.revealed
+        elif key in KEYS and self.place:
+            self._answer(KEYS[key])
+        self._update()
+
+    def show(self):
+        """The form, for the end of a cell."""
+        return self.box
+
+    def _answer(self, answer: str) -> None:
+        item, side, question = self.place
+        rest = [place for place in self.open if place[0] == item] if answer == "skip" else []
+        for place in dict.fromkeys([(item, side, question), *rest]):
+            self._log("answer", *place, answer)
+            self.open = [other for other in self.open if other != place]
+        self.back = None
+        self.revealed = self.revealed and bool(self.place) and self.place[0] == item
+
+    def _log(self, event: str, item=None, side=None, question=None, answer=None) -> None:
+        row = {"at": self.now().isoformat(timespec="seconds"), "event": event, **self.head}
+        given = {"item": item, "side": side, "question": question, "answer": answer}
+        row |= {name: value for name, value in given.items() if value is not None}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "a", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.events.append(row)
+
+    def _recent(self) -> set[str]:
+        since = self.now() - self.rest
+        shown = [event for event in self.events if event["event"] == "shown"]
+        return {e["item"] for e in shown if datetime.fromisoformat(e["at"]) > since}
+
+    def _resting(self) -> bool:
+        recent = self._recent()
+        return len(recent) >= self.cap and self.place is not None and self.place[0] not in recent
+
+    def _build(self) -> None:
+        import ipywidgets as widgets
+
+        self.told, self.card, self.asked = (widgets.HTML() for _ in range(3))
+        hint = "click here once, then use the keys"
+        self.keys = widgets.Text(description="keys", placeholder=hint, continuous_update=True)
+        self.keys.observe(self._typed, names="value")
+        self.buttons = {
+            key: widgets.Button(description=f"{key} {word}") for key, word in _BUTTONS.items()
+        }
+        for key, button in self.buttons.items():
+            button.on_click(lambda _, key=key: self.press(key))
+        row = widgets.HBox(list(self.buttons.values()), layout={"flex_flow": "row wrap"})
+        self.box = widgets.VBox([self.told, self.card, self.asked, self.keys, row])
+
+    def _typed(self, change) -> None:
+        # The field is never emptied: a key typed meanwhile would come again with the old ones.
+        old, new = change["old"], change["new"]
+        if new.startswith(old):
+            for key in new[len(old) :]:
+                self.press(key)
+        elif old.startswith(new):
+            self.press("b")
+
+    def _update(self) -> None:
+        asking = self.agreed and not self.stopped and self.place and not self._resting()
+        self.card.value = self.asked.value = ""
+        if asking:
+            item, side, question = self.place
+            if item not in self._recent():
+                self._log("shown", item)
+            done = f"{len(self.places) - len(self.open)} of {len(self.places)} answers"
+            self.told.value = f"<b>{item}, answer {side}</b> · {done}, all saved"
+            self.card.value = card(self.items[item], side, blurred=not self.revealed)
+            self.asked.value = f"<b>{question}</b>: {escape(rubric()['questions'][question])}"
+        elif not self.agreed:
+            text = escape(instructions())
+            self.told.value = f'<div style="white-space: pre-wrap; line-height: 1.4">{text}</div>'
+        elif self.stopped:
+            self.told.value = "Stopped; all is saved. Make the form again to go on. " + _support()
+        elif not self.place:
+            self.told.value = "All done. Thank you. " + _support()
+        else:
+            hours = self.rest.total_seconds() / 3600
+            self.told.value = f"{self.cap} posts in {hours:g} hours: time for a break. {_support()}"
+        for key, button in self.buttons.items():
+            button.disabled = key == "y" or not asking if self.agreed else key != "y"
+
+
+def _support() -> str:
+    return escape(" ".join(rubric()["support"]))
+
+
+def _place(event: dict) -> tuple[str, str, str]:
+    return event["item"], event["side"], event["question"]
+
+
+def _events(path: Path) -> list[dict]:
+    """The events of a file; a last line cut off by a crash is taken away, none if no file."""
+    if not path.exists():
+        return []
+    whole = path.read_bytes()
+    if not whole.endswith(b"\n"):
+        path.write_bytes(whole[: whole.rfind(b"\n") + 1])
+    return posts.read_rows(path) if path.stat().st_size else []
+
+
+def read(path: Path, items: list[dict]) -> pd.DataFrame:
+    """The ratings in a form's file, checked; a rater may have stopped.
+
+    Raises ValueError where nobody consented, and as ``ratings.check`` does.
+    """
+    rows, events = {}, _events(path)
+    if not any(event["event"] == "consent" for event in events):
+        raise ValueError(f"{path.name}: nobody consented, so nothing in it is used")
+    for event in events:
+        if event["event"] == "answer":
+            item, side, question = _place(event)
+            head = {name: event.get(name) for name in ("kind", "sheet", "rater")}
+            place = head | {"item": item, "side": side}
+            row = rows.setdefault(tuple(place.values()), place | dict.fromkeys(QUESTIONS))
+            row[question] = event["answer"]
+    return ratings.check(pd.DataFrame(rows.values(), columns=ratings.COLUMNS), items, True)
+
+
+def exposure(*paths: Path, items: list[dict]) -> pd.DataFrame:
+    """Who saw how much: a row a file of rater, shown (posts), hate (of them), skipped, minutes.
+
+    Minutes are the time between events, gaps of more than five minutes not counted.
+    """
+    hateful, rows = {item["item"] for item in items if item["gold"]}, []
+    for events in map(_events, paths):
+        shown = {event["item"] for event in events if event["event"] == "shown"}
+        skipped = {event["item"] for event in events if event.get("answer") == ANSWERS[-1]}
+        times = pd.to_datetime(pd.Series([event["at"] for event in events]))
+        gaps = times.diff().dropna()
+        row = {"rater": events[0]["rater"], "shown": len(shown), "hate": len(shown & hateful)}
+        minutes = gaps[gaps <= _PAUSE].sum() / timedelta(minutes=1)
+        rows.append(row | {"skipped": len(skipped), "minutes": float(minutes)})
+    return pd.DataFrame(rows)

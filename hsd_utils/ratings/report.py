@@ -1,0 +1,75 @@
+"""What the ratings say, for people: three tables and a figure of stacked bars.
+
+Of simulated ratings every caption, table row and figure says that no person gave them.
+
+    report.save(results.measure(rated, key, margin=0.1), stage.run)
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hsd_utils import look, tables
+from hsd_utils.paths import Run
+from hsd_utils.ratings import QUESTIONS
+
+TITLES = {
+    "complete": "complete",
+    "correct_own": "correct (own label)",
+    "correct_gold": "correct (gold label)",
+}
+NAMES = ("ratings", "ratings_agreement", "ratings_equivalence")
+BANNER = "SIMULATED, rated by no person: "
+_GREYS = {"yes": "#4d4d4d", "partly": "#a6a6a6", "no": "#e6e6e6"}
+
+
+def shown(found: dict) -> dict[str, pd.DataFrame]:
+    """The tables for people, by their NAMES: shares, agreement, equivalence."""
+    shares, agreed, equal = (
+        pd.DataFrame(found[part]).assign(question=lambda t: t["question"].map(TITLES))
+        for part in ("shares", "agreement", "equivalence")
+    )
+    for name in ("margin", "p_value", "equivalent"):
+        equal[name] = [test[name] for test in equal["difference"]]
+    return dict(zip(NAMES, (shares, agreed, equal), strict=True))
+
+
+def save(found: dict, run: Run) -> Figure:
+    """The tables NAMES and the figure NAMES[0] in the run; returns the figure."""
+    banner = BANNER if found["kind"] == "simulated" else ""
+    who = f"{len(found['raters'])} {found['kind']} raters, {found['posts']} posts"
+    level = found["equivalence"][0]["difference"]["level"]
+    captions = (
+        f"Completeness and correctness of explanations ({who}); 95% Wilson intervals.",
+        f"Agreement between raters ({who}): alpha, AC1, mean kappa of the pairs (from, to).",
+        f"Equivalence of the two models' explanations ({who}); {level:.0%} score intervals.",
+    )
+    for (name, frame), caption in zip(shown(found).items(), captions, strict=True):
+        tables.save(frame, run, name, banner + caption, digits=2)
+    figure = stacked(found)
+    look.save(figure, run, NAMES[0], {name: found[name] for name in ("kind", "raters", "shares")})
+    return figure
+
+
+def stacked(found: dict, width: float = look.PAGE) -> Figure:
+    """Share of yes, partly and no, a panel a question and a bar a model and subset of posts."""
+    shares = pd.DataFrame(found["shares"])
+    bars = shares["model"] + ", " + shares["posts"]
+    names = list(bars.unique())
+    figure, parts = look.panels(len(QUESTIONS), width, 1 + 0.25 * len(names), sharey=True)
+    for axes, question in zip(parts, QUESTIONS, strict=True):
+        mine = shares.set_index(bars)[(shares["question"] == question).to_numpy()]
+        left = np.zeros(len(mine))
+        for word, color in _GREYS.items():
+            part = (mine[word] / mine["n"].clip(lower=1)).to_numpy(float)
+            axes.barh(mine.index, part, left=left, color=color, label=word, ec="black", lw=0.4)
+            left = left + part
+        for bar, n in mine["n"].items():
+            axes.annotate(f"n={n}", (1.02, bar), va="center", fontsize=6, annotation_clip=False)
+        axes.set(title=TITLES[question], xlabel="share of posts", xlim=(0, 1))
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.grid(False, axis="y")
+    look.below(figure, parts[0])
+    if found["kind"] == "simulated":
+        figure.suptitle(BANNER.rstrip(": "), color="#b00020", fontsize=8)
+    return figure

@@ -1,0 +1,191 @@
+"""Ratings against the key: completeness and correctness, agreement, equivalence, and who failed.
+
+The raters' answers to one question become one by their lower median on the scale no, partly,
+yes: what most of them say, and of two that differ the worse.  Only yes counts as complete or
+correct.  A share is given on the sheet as it was rated and, by the weights of the key, for the
+population it was drawn from; a weighted count stands for (sum w)^2 / sum w^2 posts (Kish 1965).
+
+Simulated ratings may be looked at like real ones; every row made of them says what they are.
+
+    rated = results.collect(stage.run, items)
+    found = results.measure(rated, key, margin=0.1)
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from hsd_utils import ratings, statistics
+from hsd_utils.paths import Run
+from hsd_utils.ratings import (
+    QUESTIONS,
+    SCALE,
+    SIDES,
+    agreement,
+    equivalence,
+    form,
+    label_studio,
+    spreadsheet,
+)
+
+SUBSETS = ("all", "both right")
+
+
+def measure(rated: pd.DataFrame, key: list[dict], margin: float, alpha: float = 0.05) -> dict:
+    """Everything measured of checked ratings, as plain data.
+
+    Returns kind, raters, posts, shares, agreement, equivalence (rows each), attention (rater ->
+    passed and of).  margin: the difference in shares still as good as equal, fixed beforehand.
+    Raises ValueError for ratings of another sheet than the key's.
+    """
+    if set(rated["sheet"]) != {key[0]["sheet"]}:
+        raise ValueError(f"the key is of sheet {key[0]['sheet']}, the ratings of another")
+    kind, long = ratings.kind(rated), _long(rated, key)
+    posts = long[long["check"].isna()]
+    pair = sorted(next(row["right"] for row in key if row["check"] is None))  # student first
+    return {
+        "kind": kind,
+        "raters": sorted(rated["rater"].unique()),
+        "posts": int(posts["item"].nunique()),
+        "shares": [{"ratings": kind} | row for row in _shares(posts)],
+        "agreement": [{"ratings": kind} | row for row in _agreement(posts)],
+        "equivalence": [
+            {"ratings": kind} | row for row in _equivalence(posts, pair, margin, alpha)
+        ],
+        "attention": _attention(long),
+    }
+
+
+def collect(run: Run, items: list[dict]) -> pd.DataFrame | None:
+    """All ratings marked human in ratings/returned, checked, or None if there is none.
+
+    CSV are spreadsheets, JSON Lines are forms, JSON are exports of Label Studio.
+    """
+    readers = {".csv": spreadsheet.read, ".jsonl": form.read, ".json": label_studio.read}
+    files = sorted(p for p in run.ratings("returned").glob("*") if p.suffix in readers)
+    parts = [readers[path.suffix](path, items) for path in files]
+    human = [part for part in parts if ratings.kind(part) == "human"]
+    return ratings.check(pd.concat(human), items, unfinished=True) if human else None
+
+
+def disagreements(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
+    """Where raters differ: item, id, side, model, question, and each rater's answer."""
+    long = _long(rated, key)
+    long = long[long["check"].isna()]
+    wide = long.pivot(
+        index=["item", "id", "side", "model", "question"], columns="rater", values="answer"
+    )
+    differ = wide.apply(lambda row: row[row.isin(SCALE)].nunique() > 1, axis=1)
+    return wide[differ].rename_axis(columns=None).reset_index()
+
+
+def _long(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
+    """A row a rater, item, side and question, with what the key knows; rank is 0 to 2 or NaN."""
+    known = pd.DataFrame(key)
+    known["both_right"] = [bool(right) and all(right.values()) for right in known["right"]]
+    known = known.drop(columns=["sheet", "right", "gold", "stratum"])
+    long = rated.melt(["rater", "item", "side"], list(QUESTIONS), "question", "answer")
+    long = long.merge(known, on="item", how="left")
+    long["model"] = np.where(long["side"] == SIDES[0], long[SIDES[0]], long[SIDES[1]])
+    long["rank"] = long["answer"].map({word: rank for rank, word in enumerate(SCALE)})
+    return long.drop(columns=list(SIDES))
+
+
+def _judged(posts: pd.DataFrame) -> pd.DataFrame:
+    """One row an item, model and question; rank is the raters' lower median, NaN if all skip."""
+    by = posts.groupby(["item", "model", "question"])
+    lower = by["rank"].agg(lambda ranks: ranks.quantile(0.5, interpolation="lower"))
+    return by[["weight", "both_right"]].first().join(lower).reset_index()
+
+
+def _subsets(judged: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    for question in QUESTIONS:
+        for subset in SUBSETS:
+            kept = judged["both_right"] | (subset == "all")
+            yield question, subset, judged[kept & (judged["question"] == question)]
+
+
+def _effective(weights: pd.Series) -> float:
+    return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
+
+
+def _shares(posts: pd.DataFrame) -> Iterator[dict]:
+    for question, subset, rows in _subsets(_judged(posts)):
+        for model, mine in rows.groupby("model"):
+            given = mine.dropna(subset="rank")
+            counts = {word: int((given["rank"] == rank).sum()) for rank, word in enumerate(SCALE)}
+            yield {
+                "model": model,
+                "question": question,
+                "posts": subset,
+                "n": len(given),
+                "skipped": len(mine) - len(given),
+                **counts,
+                "share": statistics.wilson(counts["yes"], len(given)),
+                "population": _weighted(given["rank"] == SCALE.index("yes"), given["weight"]),
+            }
+
+
+def _weighted(yes: pd.Series, weights: pd.Series) -> dict:
+    n = _effective(weights)
+    if not n:
+        return statistics.wilson(0, 0)
+    share = float((yes * weights).sum() / weights.sum())
+    low, high = proportion_confint(share * n, n, method="wilson")
+    return {"value": share, "low": float(low), "high": float(high)}
+
+
+def _agreement(posts: pd.DataFrame) -> Iterator[dict]:
+    for question in QUESTIONS:
+        mine = posts[posts["question"] == question]
+        wide = mine.pivot(index=["item", "side"], columns="rater", values="rank")
+        rated = wide[wide.notna().sum(axis=1) > 1]
+        yield {
+            "question": question,
+            "raters": wide.shape[1],
+            "answers rated twice": len(rated),
+            "all alike": float((rated.nunique(axis=1) == 1).mean()) if len(rated) else None,
+            "alpha": agreement.alpha(wide, ordinal=True),
+            "AC1": agreement.ac1(wide, len(SCALE)),
+            "kappa": _mean(agreement.cohen(wide)),
+        }
+
+
+def _mean(pairs: dict[str, float | None]) -> dict:
+    """Mean, lowest and highest of the pairs, and the pairs."""
+    known = [value for value in pairs.values() if value is not None]
+    ends = (np.mean(known), min(known), max(known)) if known else (None,) * 3
+    return dict(zip(("value", "low", "high"), ends, strict=True)) | {"pairs": pairs}
+
+
+def _equivalence(posts: pd.DataFrame, pair: list, margin: float, alpha: float) -> Iterator[dict]:
+    a, b = pair
+    for question, subset, rows in _subsets(_judged(posts)):
+        rows = rows.assign(yes=(rows["rank"] == SCALE.index("yes")).where(rows["rank"].notna()))
+        wide = rows.pivot(index="item", columns="model", values="yes")
+        wide = wide.reindex(columns=pair).dropna().astype(bool)
+        weights = rows.groupby("item")["weight"].first().loc[wide.index]
+        alone = [wide[a] & ~wide[b], wide[b] & ~wide[a]]
+        counts, size = [int(one.sum()) for one in alone], _effective(weights)
+        there = [float(weights[one].sum() / weights.sum() * size) if size else 0 for one in alone]
+        yield {
+            "question": question,
+            "posts": subset,
+            "pair": f"{a} - {b}",
+            "n": len(wide),
+            "only_a": counts[0],
+            "only_b": counts[1],
+            "difference": equivalence.tost(*counts, len(wide), margin, alpha),
+            "population": equivalence.tost(*there, size, margin, alpha),
+        }
+
+
+def _attention(long: pd.DataFrame) -> dict[str, dict]:
+    """Of the checks each rater answered, how many as expected; nobody is left out for it."""
+    rows = long[long["check"].notna() & (long["question"] == "correct_own")]
+    rows = rows.dropna(subset="rank")
+    expected = [check[side] for check, side in zip(rows["check"], rows["side"], strict=True)]
+    passed = (rows["answer"] == expected).groupby(rows["rater"])
+    return {r: {"passed": int(p.sum()), "of": len(p)} for r, p in passed}

@@ -1,0 +1,88 @@
+"""The sheet as CSV, for a spreadsheet: written, filled in by a rater, read back.
+
+A spreadsheet runs a cell that begins with = + - @, a tab or a carriage return as a formula.
+Such cells get an apostrophe in front, and so do those that begin with one: ``restore`` takes
+exactly one away.
+
+    spreadsheet.write(items, run.ratings("rater-0a1b2c.csv"), "rater-0a1b2c")
+    rated = spreadsheet.read(run.ratings("rater-0a1b2c.csv"), items)
+"""
+
+import csv
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from hsd_utils import ratings
+from hsd_utils.ratings import COLUMNS, QUESTIONS, SIDES
+from hsd_utils.ratings.sheet import WORDS
+from hsd_utils.readers import tables
+
+SHOWN = ("text", "reference_label", "answer_label", "explanation")
+_FORMULA = re.compile(r"['\t\r]|\s*[=+\-@＝＋－＠]")
+
+
+def neutralise(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def restore(cell: str) -> str:
+    return cell.removeprefix("'")
+
+
+def write(items: list[dict], path: Path, rater: str, given: pd.DataFrame | None = None) -> None:
+    """A CSV of one rater, a row an item and side, with answers already ``given`` filled in.
+
+    Empty, it is marked human.  The rater writes yes under ``consent`` in any row (see
+    ``sheet.instructions``) and an answer under each question, or leaves a row empty.
+    """
+    done, head = {}, {"kind": "human", "sheet": items[0]["sheet"], "rater": rater, "consent": ""}
+    if given is not None:
+        mine = given[given["rater"] == rater]
+        head |= {"kind": ratings.kind(mine), "consent": "yes"}
+        done = {(row["item"], row["side"]): row for row in mine.to_dict("records")}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Without the mark at the beginning Excel takes UTF-8 for its own code page.
+    with open(path, "w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, [*head, "item", "side", *SHOWN, *QUESTIONS])
+        writer.writeheader()
+        for item in items:
+            for side in SIDES:
+                told = item[side]["explanations"]
+                shown = (
+                    item["text"],
+                    WORDS[item["gold"]],
+                    WORDS[item[side]["label"]],
+                    " | ".join(f"“{e['input']}”: {e['explanation']}" for e in told),
+                )
+                row = head | {"item": item["item"], "side": side}
+                row |= dict(zip(SHOWN, shown, strict=True))
+                answers = done.get((item["item"], side), {})
+                row |= {question: answers.get(question) or "" for question in QUESTIONS}
+                writer.writerow({name: neutralise(cell) for name, cell in row.items()})
+
+
+def read(path: Path, items: list[dict]) -> pd.DataFrame:
+    """The ratings of a filled-in CSV, checked; a rater may have stopped.
+
+    Raises ValueError without consent, for a row that lost cells, and where the text beside an
+    answer is not that item's (a column was sorted by itself), and as ``ratings.check`` does.
+    """
+    rows, counts = tables.load(path, [*COLUMNS, "consent", *SHOWN])
+    if counts["dropped"]:
+        raise ValueError(f"{path.name}: {counts['dropped']}: save it as CSV with all columns")
+    rows = rows.fillna("").map(restore)
+    rated = ratings.check(rows, items, unfinished=True)
+    if not rows["consent"].str.strip().str.lower().eq("yes").any():
+        raise ValueError(f"{path.name}: {rated['rater'][0]} has not written yes under consent")
+    texts = {item["item"]: _letters(item["text"]) for item in items}
+    for row in rows.itertuples():
+        if _letters(row.text) != texts.get(row.item):
+            raise ValueError(f"{row.rater}, {row.item} {row.side}: beside another item's text")
+    return rated
+
+
+def _letters(text: str) -> str:
+    """Of a text what every spreadsheet leaves as it is."""
+    return re.sub(r"\W", "", text)

@@ -1,0 +1,63 @@
+"""A post as words, and a choice of them as a mask: what a quote, a lexicon or a person marks.
+
+A word is a run of characters without white space, so that the tokens of HateXplain (joined by
+spaces) are words again.  A span marks every word that it touches.  All measures of explanations
+work on masks (n_words,), so that quotes, chance and annotators are compared in the same units.
+
+    python -c "from hsd_utils import spans; print(spans.marked('kind words help', [[0, 6]]))"
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+_WORD = re.compile(r"\S+")
+
+
+def words(text: str) -> list[str]:
+    return _WORD.findall(text)
+
+
+def marked(text: str, spans: Iterable) -> np.ndarray:
+    """Mask (n_words,) of the words that touch one of the [start, end) character spans."""
+    spans = list(spans)
+    places = [word.span() for word in _WORD.finditer(text)]
+    touched = [any(a < end and start < b for start, end in spans) for a, b in places]
+    return np.array(touched, dtype=bool)
+
+
+def quoted(explanations: Iterable[Mapping]) -> list[list[int]]:
+    """Spans of the quotes that stand in the post (see ``verdict.Quote``)."""
+    return [[int(e["start"]), int(e["end"])] for e in explanations if e["how"] is not None]
+
+
+def keep(text: str, mask: np.ndarray) -> str:
+    """The post with only the marked words, joined by spaces; "" if none is."""
+    return " ".join(word for word, kept in zip(words(text), mask, strict=True) if kept)
+
+
+def without(text: str, mask: np.ndarray) -> str:
+    """The post without the marked words; the text itself where none is marked."""
+    return keep(text, ~mask) if mask.any() else text
+
+
+def runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """Marked neighbours as [first, last) positions of words, in order."""
+    edges = np.flatnonzero(np.diff(np.r_[0, np.asarray(mask, dtype=int), 0]))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def windows(size: int, length: int) -> list[np.ndarray]:
+    """Every mask of ``length`` words in a row out of ``size``; one that marks none if it is 0."""
+    if not length:
+        return [np.zeros(size, dtype=bool)]
+    at = np.arange(size)
+    return [(at >= first) & (at < first + length) for first in range(size - length + 1)]
+
+
+def top(scores: np.ndarray, count: int) -> np.ndarray:
+    """Mask of the ``count`` words with the highest scores (n_words,); of equals, the first."""
+    mask = np.zeros(len(scores), dtype=bool)
+    mask[np.argsort(-np.asarray(scores), kind="stable")[:count]] = True
+    return mask

@@ -1,0 +1,83 @@
+"""Where does a model fail?  Test cases by functionality, and groups spoken of.
+
+python -c "import pandas as pd; from hsd_utils import subgroups; print(subgroups.cases(
+    pd.DataFrame({'label': [1, 0], 'case': ['a', 'b']}), {'student': [1, 1]}, 'case'))"
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.proportion import confint_proportions_2indep
+
+from hsd_utils import metrics, statistics
+
+
+def cases(posts: pd.DataFrame, models: Mapping[str, Sequence], column: str) -> pd.DataFrame:
+    """Share of right verdicts for each value of ``column``, those weakest of the first model first.
+
+    models: name -> verdicts (n,), 0/1 or missing (wrong).  Columns: the value, posts, hateful
+    (share), always_hateful (what always saying hate would get right), and {value, low, high}
+    (Wilson) under each model's name.  A post of several groups ("a, b") counts in each; posts
+    without a value are left out.  Meant for HateCheck's 29 functionalities and 7 targets
+    (Roettger et al. 2021).
+    """
+    label = posts["label"].to_numpy()
+    table = pd.DataFrame({column: _split(posts[column]), "hate": label})
+    for name, predicted in models.items():
+        table[name] = metrics.answers(label, predicted) == label
+    rows = []
+    for value, part in table.explode(column).groupby(column):
+        row = {column: value, "posts": len(part), "hateful": float(part["hate"].mean())}
+        row["always_hateful"] = row["hateful"]
+        rows.append(row | {m: statistics.wilson(int(part[m].sum()), len(part)) for m in models})
+    first = next(iter(models))
+    rows.sort(key=lambda row: (row[first]["value"], row[column]))
+    return pd.DataFrame(rows, columns=[column, "posts", "hateful", "always_hateful", *models])
+
+
+def groups(posts: pd.DataFrame, p_hate, predicted) -> pd.DataFrame:
+    """A row for each value of ``target``: three AUCs and the gap in false positives.
+
+    After Borkan et al. (2019): subgroup_auc is within the group; bpsn_auc ranks hateful posts of
+    the background above harmless ones of the group (low where merely naming it raises P(hate));
+    bnsp_auc ranks hateful posts of the group above harmless ones of the background.
+    ``fpr`` is the group's false positive rate (Wilson), ``fpr_gap`` that less the background's
+    (Newcombe's interval).  What lacks posts of a kind is null.  The background is all other posts.
+    """
+    label, scored = posts["label"].to_numpy(), metrics.scores(posts["label"], p_hate)
+    said = metrics.answers(label, predicted)
+    named = _split(posts["target"])
+    rows = []
+    for group in sorted(set(named.explode().dropna())):
+        inside = np.array([isinstance(v, list) and group in v for v in named])
+        hate, row = label == 1, {"target": group, "posts": int(inside.sum())}
+        parts = {
+            "subgroup_auc": inside,
+            "bpsn_auc": (~inside & hate) | (inside & ~hate),
+            "bnsp_auc": (~inside & ~hate) | (inside & hate),
+        }
+        for name, part in parts.items():
+            both = scored is not None and 0 < label[part].sum() < part.sum()
+            row[name] = float(roc_auc_score(label[part], scored[part])) if both else None
+        own, other = inside & ~hate, ~inside & ~hate
+        counts = [int(said[own].sum()), int(own.sum()), int(said[other].sum()), int(other.sum())]
+        row["fpr"] = statistics.wilson(*counts[:2])
+        row["fpr_gap"] = _gap(*counts)
+        rows.append(row)
+    names = ["target", "posts", *parts, "fpr", "fpr_gap"] if rows else ["target", "posts"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _gap(count: int, n: int, other_count: int, other_n: int) -> dict:
+    if not (n and other_n):
+        return dict.fromkeys(("value", "low", "high")) | {"reason": "no harmless posts to compare"}
+    arguments = {"compare": "diff", "method": "newcomb"}
+    low, high = confint_proportions_2indep(count, n, other_count, other_n, **arguments)
+    return {"value": count / n - other_count / other_n, "low": float(low), "high": float(high)}
+
+
+def _split(values: pd.Series) -> pd.Series:
+    """ "a, b" as ["a", "b"]; what is missing stays missing."""
+    return values.reset_index(drop=True).str.split(", ")

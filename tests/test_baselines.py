@@ -1,0 +1,147 @@
+"""Baselines learn, repeat, and give scores that one threshold rule can use.
+
+all-MiniLM-L6-v2 itself is not loaded: a tiny BERT of random weights stands in for it.
+"""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+
+from hsd_utils import baselines, contamination, metrics, models, readers, sampling
+
+CHEAP = ("majority", "tfidf_svm", "tfidf_lr")
+
+
+@pytest.fixture(scope="module")
+def samples():
+    table, _ = sampling.deduplicate(sampling.clean(readers.read("corpus")[0])[0])
+    return sampling.draw(table, {"distil": 96, "cal": 32, "eval": 64}, seed=0)[0]
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_scores_are_shares_one_a_post_and_repeat(samples, name):
+    found = [baselines.fit(name, samples["distil"], 0)(samples["eval"]["text"]) for _ in "ab"]
+    assert found[0].shape == (64,) and np.array_equal(*found)
+    assert metrics.scores(samples["eval"]["label"], found[0]) is not None
+    cal = baselines.fit(name, samples["distil"], 0)(samples["cal"]["text"])
+    assert 0 <= metrics.best_threshold(samples["cal"]["label"], cal) <= 1
+
+
+@pytest.mark.parametrize("name", ["tfidf_svm", "tfidf_lr"])
+def test_what_can_be_learned_is_learned(samples, name):
+    score = baselines.fit(name, samples["distil"], 0)
+    fresh = contamination.unused(readers.read("corpus")[0], samples, 200, seed=0)
+    assert roc_auc_score(fresh["label"], score(fresh["text"])) > 0.65
+    assert roc_auc_score(samples["distil"]["label"], score(samples["distil"]["text"])) > 0.99
+
+
+def test_the_majority_says_one_label_and_hate_where_they_are_even(samples):
+    even = samples["distil"]
+    assert even["label"].mean() == 0.5
+    cal = baselines.fit("majority", even, 0)(samples["cal"]["text"])
+    threshold = metrics.best_threshold(samples["cal"]["label"], cal)
+    assert threshold == 0.5 and (cal >= threshold).all()
+    rare = pd.concat([even[even["label"] == 0], even[even["label"] == 1].head(10)])
+    assert (baselines.fit("majority", rare, 0)(["x"]) < 0.5).all()
+
+
+def test_logistic_regression_is_scikit_learns(samples):
+    train, new = samples["distil"], samples["eval"]["text"]
+    by_hand = make_pipeline(baselines._tfidf(), LogisticRegression(C=10.0, max_iter=1000))
+    by_hand.fit(train["text"], train["label"])
+    found = baselines.fit("tfidf_lr", train, 0)(new)
+    assert found == pytest.approx(by_hand.predict_proba(new)[:, 1])
+
+
+@pytest.mark.parametrize("posts", [2, 4, 12])
+def test_a_handful_of_posts_is_enough_to_run(samples, posts):
+    both = samples["distil"].groupby("label").head(posts // 2)
+    for name in CHEAP:
+        found = baselines.fit(name, both, 0)(samples["cal"]["text"])
+        assert ((found >= 0) & (found <= 1)).all()
+
+
+def test_what_is_unknown_or_missing_is_named(samples, monkeypatch):
+    train = samples["distil"]
+    with pytest.raises(ValueError, match="one of majority, tfidf_svm"):
+        baselines.fit("tfidf", train, 0)
+    with pytest.raises(ValueError, match="one label teach nothing"):
+        baselines.fit("tfidf_lr", train[train["label"] == 1], 0)
+    monkeypatch.setitem(sys.modules, "hatesonar", None)  # as if not installed
+    with pytest.raises(ImportError, match="hatesonar is not installed, .* python -m pip"):
+        baselines.fit("hatesonar", train, 0)
+    assert baselines.supervision("tfidf_lr") == "gold"
+    assert (
+        baselines.supervision("owner/model") == baselines.supervision("hatesonar") == "as shipped"
+    )
+    assert "Davidson" in baselines.trained_on("hatesonar")
+    assert "card" in baselines.trained_on("owner/model")
+    assert set(baselines.BASELINES) < set(baselines.TRAINED_ON)
+
+
+def test_hatesonar_gives_its_share_of_hate_speech(samples, monkeypatch):
+    classes = [{"class_name": "neither", "confidence": 0.7}]
+    classes += [{"class_name": "hate_speech", "confidence": 0.3}]
+    sonar = SimpleNamespace(ping=lambda text: {"text": text, "classes": classes})
+    monkeypatch.setitem(sys.modules, "hatesonar", SimpleNamespace(Sonar=lambda: sonar))
+    assert baselines.fit("hatesonar", samples["distil"], 0)(["a", "b"]).tolist() == [0.3, 0.3]
+
+
+@pytest.fixture(scope="module")
+def tiny(samples, tmp_path_factory):
+    """A BERT of random weights with a vocabulary of the samples' words."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("bert")
+    words = sorted({w for text in samples["distil"]["text"] for w in text.lower().split()})
+    (folder / "vocab.txt").write_text(
+        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words])
+    )
+    transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(words) + 5,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=128,
+    )
+    transformers.set_seed(0)
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["minilm", "minilm_head"])
+def test_the_encoder_is_trained_on_the_posts_and_scores_them(samples, tiny, monkeypatch, name):
+    monkeypatch.setattr(models, "fetch", lambda _: tiny)
+    steps = {"num_train_epochs": 8, "learning_rate": 3e-3, "per_device_train_batch_size": 16}
+    monkeypatch.setattr(baselines, "FINE_TUNING", steps)
+    train = samples["distil"]
+    found = [baselines.fit(name, train, 0)(train["text"]) for _ in "ab"]
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+    assert found[0].shape == (96,) and ((found[0] >= 0) & (found[0] <= 1)).all()
+    assert roc_auc_score(train["label"], found[0]) > (0.9 if name == "minilm" else 0.7)
+
+
+def test_a_classifier_of_the_hub_is_taken_as_it_is(tiny, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    words = {0: "normal", 1: "hatespeech", 2: "offensive"}
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        tiny, num_labels=3, id2label=words, label2id={v: k for k, v in words.items()}
+    )
+    model.save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(tiny).save_pretrained(tmp_path)
+    found = baselines.fit(str(tmp_path), pd.DataFrame(), 0)(["one post", "another one here"])
+    assert found.shape == (2,) and ((found > 0) & (found < 1)).all()
+    config = transformers.AutoConfig.from_pretrained(tmp_path)
+    config.id2label = {0: "a", 1: "b", 2: "c"}
+    config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="which of its labels is hate"):
+        baselines.hub(str(tmp_path))
+    with pytest.raises(OSError, match="leave it out of the baselines"):
+        baselines.hub(str(tmp_path / "absent"))

@@ -1,0 +1,81 @@
+"""Unused posts share nothing with a sample; the audit counts what is shared."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hsd_utils import contamination, near_duplicates, posts, readers, sampling
+
+SIZES = {"distil": 96, "dev": 24, "cal": 32, "eval": 64}
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return readers.read("corpus")[0]
+
+
+@pytest.fixture(scope="module")
+def samples(corpus):
+    unique, _ = sampling.deduplicate(sampling.clean(corpus)[0])
+    return sampling.draw(unique, SIZES, seed=0)[0]
+
+
+def test_unused_posts_share_nothing_with_the_samples(corpus, samples):
+    fresh = contamination.unused(corpus, samples, 100, seed=1)
+    assert len(fresh) == 100
+    everything = {**samples, "fresh": fresh}
+    assert not [p for p in sampling.overlap(everything) if p not in sampling.overlap(samples)]
+    posts.check(fresh)
+
+
+def test_the_draw_depends_on_the_seed_and_not_on_the_order(corpus, samples):
+    one = contamination.unused(corpus, samples, 50, seed=1)
+    again = contamination.unused(corpus.sample(frac=1, random_state=3), samples, 50, seed=1)
+    assert one["id"].tolist() == again["id"].tolist()
+    assert one["id"].tolist() != contamination.unused(corpus, samples, 50, seed=2)["id"].tolist()
+
+
+def test_texts_in_other_letters_and_near_duplicates_are_known():
+    texts = ["The weather by the lake is lovely today", "Trains were late again this morning"]
+    known = posts.make([{"source": "a", "text": t, "label": 0} for t in texts])
+    others = [texts[0].upper(), texts[1] + "!", "An entirely different sentence about tea"]
+    table = posts.make([{"source": "b", "text": t, "label": 1} for t in others])
+    fresh = contamination.unused(table, {"distil": known}, 5, seed=0)
+    assert fresh["text"].tolist() == [others[2]]
+    with pytest.raises(ValueError, match="no post is left"):
+        contamination.unused(known, {"distil": known}, 5, seed=0)
+
+
+def test_near_is_what_the_pairs_say():
+    texts, others = ["one two three four", "rain", "five six seven"], ["One two three four!", "sun"]
+    assert contamination.near(texts, others).tolist() == [True, False, False]
+    assert near_duplicates.pairs(["one two three four", "one two three four!"], 0.8).tolist()
+    assert contamination.near(["a b c"], []).tolist() == [False]
+    assert contamination.near([], ["a"]).shape == (0,)
+
+
+def test_the_audit_counts_posts_once():
+    tested = {"new": ["same old text", "same old text", "other words here"], "none": []}
+    taught = {"distil": ["same old text", "same old text!"], "prompt": ["unlike all"]}
+    found = contamination.audit(tested, taught)
+    assert found["near_duplicates"].tolist() == [2, 0, 0, 0]
+    assert found["share"].iloc[0] == pytest.approx(2 / 3) and np.isnan(found["share"].iloc[2])
+    assert list(zip(found["tested"], found["taught"], strict=True))[0] == ("new", "distil")
+
+
+def test_spread_takes_evenly_and_in_order():
+    table = pd.DataFrame({"case": list("aaaabbc"), "n": range(7)})
+    found = contamination.spread(table, "case", 4)
+    assert found["case"].tolist() == ["a", "a", "b", "c"] and found["n"].tolist() == [0, 1, 4, 6]
+    assert contamination.spread(table, "case", 0) is table
+    assert len(contamination.spread(table, "case", 100)) == 7
+
+
+@pytest.mark.skipif(not os.environ.get("HSD_DATA_DIR"), reason="needs the public data")
+def test_hatecheck_is_spread_over_all_functionalities():
+    table = readers.read("hatecheck")[0]
+    assert table["functionality"].nunique() == 29
+    found = contamination.spread(table, "functionality", 58)
+    assert (found.groupby("functionality").size() == 2).all()

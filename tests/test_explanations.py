@@ -1,0 +1,140 @@
+"""Explanations as text: groups, what the words conclude, generic, copied, diverse, people's own."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hsd_utils import corpus, explanations, posts, prompts
+
+STANCES = {
+    "It demeans women.": 1,
+    "Calls for migrants as a group to be driven out.": 1,
+    "It spreads a conspiracy theory about them.": 1,
+    "No group is attacked.": 0,
+    "It is not hateful.": 0,
+    "It rejects a hateful claim and so defends them.": 0,
+    "The hateful words are quoted only to condemn them.": 0,
+    "The insult is aimed at a machine, not at people.": 0,
+    "It says 'we attack and insult' to somebody.": None,  # quoted words are not its own
+    "The phrase is about the weather.": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize("text, expected", STANCES.items())
+def test_what_the_words_conclude(text, expected):
+    assert explanations.stance(text) == expected
+
+
+def test_the_rule_fits_the_explanations_it_was_made_on():
+    table = corpus.build()
+    given = [(e, label) for e, label in zip(table["explanation"], table["label"], strict=True)]
+    for shot in prompts.demonstrations():
+        given += [(e["explanation"], shot["label"]) for e in shot["explanations"]]
+    said = [(explanations.stance(text), label) for text, label in given]
+    wrong = sum(s is not None and s != label for s, label in said)
+    silent = sum(s is None for s, _ in said)
+    assert wrong / len(said) < 0.02 and silent / len(said) < 0.1
+
+
+def test_groups_are_whole_names_and_the_longer_one_counts():
+    assert explanations.named("Black women and a refugee") == {"Black people", "immigrants"}
+    assert explanations.named("the black coat of a gentleman; Romania; humans") == set()
+    assert explanations.named("It demeans MUSLIMS.") == {"Muslims"}
+    text = "Women, and the women's choir"
+    assert [text[a:b] for a, b in explanations.mentions(text, {"women"})] == ["Women", "women"]
+    assert explanations.mentions(text, {"Muslims"}) == []
+
+
+def test_every_target_of_the_corpus_is_a_group_that_its_posts_name():
+    table = corpus.build()
+    spoken = table.dropna(subset=["target"])
+    assert set(spoken["target"]) <= set(explanations.GROUPS)
+    pairs = zip(spoken["text"], spoken["target"], strict=True)
+    assert np.mean([target in explanations.named(text) for text, target in pairs]) > 0.95
+
+
+def quote(phrase, explanation, start=0, how="exact", whole=False):
+    place = {"start": start, "end": start + len(phrase)} if how else {"start": None, "end": None}
+    return {"input": phrase, "explanation": explanation, "how": how, "whole": whole} | place
+
+
+SHOWN = prompts.demonstrations()[0]["explanations"][0]["explanation"]
+SAMPLE = posts.make(
+    [
+        {"text": "people like that are a burden", "label": 1, "rationale": [[0, 6], [23, 29]]},
+        {"text": "what a lovely burden this is", "label": 0, "target": "women"},
+        {"text": "nothing to see", "label": 1},
+        {"text": "they are such a burden", "label": 1},
+    ],
+    source="toy",
+)
+ROWS = pd.DataFrame(
+    {
+        "id": SAMPLE["id"],
+        "predicted": [1, 1, 1, 0],
+        "explanations": [
+            [quote("people", "It demeans women."), quote("elsewhere", "Too.", how=None)],
+            [quote("what a lovely burden this is", "No group is attacked.", whole=True)],
+            [],
+            [quote("burden", SHOWN, 16, how="fuzzy")],
+        ],
+    }
+)
+
+
+def test_features_by_hand():
+    found = explanations.features(SAMPLE, ROWS)
+    assert found["quotes"].tolist() == [2, 1, 0, 1] and found["found"].tolist() == [1, 1, 0, 1]
+    assert found["hallucinated"].tolist() == [1, 0, 0, 0]
+    assert found["whole"].tolist() == [0, 1, 0, 0] and found["fuzzy"].tolist() == [0, 0, 0, 1]
+    assert found["missed"][0] == 0.5 and found["missed"][1:].isna().all()
+    assert found["explained"].tolist() == [1, 1, 0, 1]
+    assert found["contradicts"][:2].tolist() == [0, 1] and found["contradicts"][3] == 1
+    assert found["names_group"].tolist()[:2] == [1, 0]
+    assert found["generic"].tolist()[:2] == [0, 1]  # the second says nothing of its post
+    assert found["copied"].tolist()[:2] == [0, 0] and found["copied"][3] == 1
+    assert found.loc[2, ["length", "names_group", "contradicts", "generic"]].isna().all()
+
+
+def test_an_explanation_that_serves_two_posts_is_generic():
+    rows = ROWS.assign(explanations=[[quote("x", "It demeans women.", how=None)]] * 4)
+    assert explanations.features(SAMPLE, rows)["generic"].tolist() == [1, 1, 1, 1]
+
+
+def test_the_post_over_again_is_copied():
+    rows = ROWS.head(1).assign(explanations=[[quote("people", "People like that are a burden.")]])
+    assert explanations.features(SAMPLE.head(1), rows)["copied"].tolist() == [1]
+
+
+def test_diversity_by_hand():
+    found = explanations.diversity(["a b c", "", "a b c"])
+    assert found == {"distinct_1": 0.5, "distinct_2": 0.5, "self_similarity": 1.0}
+    found = explanations.diversity(["one two", "three four"])
+    assert found["distinct_1"] == found["distinct_2"] == 1 and found["self_similarity"] < 0.5
+    assert explanations.diversity(["alone"])["distinct_1"] is None
+
+
+def test_people_are_rows_like_a_models():
+    table = SAMPLE.assign(explanation=["Because of the words.", None, None, "A sentence."])
+    found = explanations.annotators(table)
+    assert found["id"].tolist() == [table["id"][0], table["id"][3]]
+    first = found["explanations"][0]
+    assert [e["input"] for e in first] == ["people", "burden"]
+    assert explanations.sentence(first).strip() == "Because of the words."
+    assert found["predicted"].tolist() == [1, 1]
+    assert explanations.annotators(SAMPLE.assign(rationale=[[]] * 4)).empty
+
+
+def test_means_apart_by_source_target_and_correctness():
+    scored = ROWS[["id", "predicted"]].assign(measure=[1.0, 0.0, None, 0.5])
+    found = explanations.split(SAMPLE, {"student": scored}, least=2)
+    by = found.set_index(["by", "value"])
+    assert by.at[("source", "toy"), "posts"] == 4 and "target" not in set(found["by"])
+    assert by.at[("source", "toy"), "measure"] == pytest.approx(0.5)
+    assert by.at[("outcome", "hit"), "measure"] == 1 and by.at[("outcome", "hit"), "posts"] == 2
+    assert by.at[("outcome", "false alarm"), "measure"] == 0
+    assert by.at[("outcome", "missed"), "measure"] == 0.5
+    assert ("target", "women") in explanations.split(SAMPLE, {"a": scored}, 1).set_index(
+        ["by", "value"]
+    ).index

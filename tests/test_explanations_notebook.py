@@ -1,0 +1,184 @@
+"""Notebook 06 from end to end with an engine by rule: what it writes, and what it never shows."""
+
+import json
+import zlib
+from contextlib import contextmanager
+from functools import partial
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from fakes import FakeEngine
+
+from hsd_utils import (
+    corpus,
+    encoder,
+    paths,
+    posts,
+    predictions,
+    prompts,
+    provenance,
+    rationales,
+    scoring,
+)
+from hsd_utils.paths import Run
+from hsd_utils.scoring import Classifier
+from hsd_utils.store import Store
+
+NAME = "06_explanations"
+MEASURES = {
+    "quotes_found",
+    "comprehensiveness",
+    "sufficiency",
+    "random_comprehensiveness",
+    "lexicon_comprehensiveness",
+    "token_f1",
+    "iou_f1",
+    "hatexscore_adapted",
+    "hatexscore_corrected",
+}
+MODELS = ("teacher", "base", "student")
+
+
+class Rule(dict):
+    """P(hate) of any text: the mean of numbers that its words stand for."""
+
+    def get(self, text, default=None):
+        words = text.lower().split() or ["nothing"]
+        return sum(zlib.crc32(word.encode()) % 1000 for word in words) / len(words) / 1000
+
+
+class Talker(FakeEngine):
+    def _text(self, request, post, p):
+        text = super()._text(request, post, p).replace(*(f'"{w}"' for w in self._ends(post)))
+        text = text.replace("because it is True", "It demeans women and immigrants.")
+        return text.replace("because it is False", "No group is attacked.")
+
+    @staticmethod
+    def _ends(post):
+        """The first word, which a FakeEngine quotes, and the last two."""
+        return post.split(" ")[0], json.dumps(" ".join(post.split(" ")[-2:]))[1:-1]
+
+
+class Letters:
+    """In place of MiniLM: how often each of four letters stands in a text or word."""
+
+    def __call__(self, texts):
+        return np.array(
+            [[text.lower().count(letter) for letter in "aeio"] for text in texts], float
+        )
+
+    def words(self, texts):
+        return [self(text.split()) for text in texts]
+
+
+@pytest.fixture
+def ask(tmp_path, monkeypatch):
+    """In place of the models: classifiers over an engine by rule."""
+    monkeypatch.setenv("HSD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path / "outputs"))
+
+    @contextmanager
+    def opened(converse, name, *_, adapter=None, **__):
+        engine = Talker(Rule(by="word"), model=f"fake/{name}{bool(adapter)}")
+        with Store.open(engine.identity) as store:
+            yield Classifier(engine, store, converse=converse)
+
+    teacher = partial(opened, partial(prompts.teacher, shots=2), "teacher")
+    monkeypatch.setattr(scoring, "teacher", teacher)
+    monkeypatch.setattr(scoring, "student", partial(opened, prompts.student, "student"))
+    return {"teacher": teacher, "base": scoring.student, "student": scoring.student}
+
+
+def prepared(ask, table):
+    """A run up to notebook 04."""
+    run = Run("test")
+    for split, at in {"distil": 0, "cal": 40, "eval": 60}.items():
+        posts.write_jsonl(table.iloc[at : at + 20], run.sample(split))
+    sample = posts.read_jsonl(run.sample("eval"))
+    for name, opener in ask.items():
+        with opener() as classifier:
+            p = classifier.p_hate(sample)
+            rows = classifier.explain(sample, p, p >= 0.5, classifier.generate(sample))
+        predictions.write(pd.DataFrame(rows), run.predictions(name, "eval"))
+    distil = posts.read_jsonl(run.sample("distil"))
+    with ask["teacher"]() as classifier:
+        made = rationales.read(distil, classifier.p_hate(distil), classifier.generate(distil))
+    rationales.write(rationales.resolve(made, "keep"), run.rationales("distil"))
+    results = {"02_cot_teacher": {"teacher": {}}, "03_qlora_distillation": {"student": {}}}
+    results["03_qlora_distillation"]["student"] = {"folder": "a-0"}
+    results["04_evaluation"] = {"asked": {}, "models": {"student": {"threshold": 0.5}}}
+    for stage, found in results.items():
+        provenance.write_json(run.results(stage), found)
+    (run.folder / "students" / "a-0").mkdir(parents=True)
+    (run.folder / "students" / "a-0" / "adapter_model.safetensors").touch()
+    return run
+
+
+def executed(**parameters):
+    """The notebook's cells in this process; the outcome of each cell's last line as text."""
+    plt.switch_backend("agg")
+    notebook, names, shown = nbformat.read(paths.NOTEBOOKS / f"{NAME}.ipynb", 4), {}, []
+    small = {"run": "test", "faithful_posts": 8, "resamples": 50, "least_posts": 3}
+    for index, cell in enumerate(c for c in notebook.cells if c.cell_type == "code"):
+        *_, last = cell.source.splitlines()
+        exec(compile(cell.source, f"cell {index}", "exec"), names)
+        if last and last[0] not in " )}]" and " = " not in last and "import" not in last:
+            made = eval(last, names) if not last.startswith(("print(", "assert")) else None
+            shown.append(str(getattr(made, "data", made)))
+        names |= small | parameters if index == 0 else {}
+    plt.close("all")
+    return names, shown
+
+
+@pytest.fixture
+def table():
+    made = corpus.build()
+    return made.sample(80, random_state=1).reset_index(drop=True)
+
+
+def test_it_writes_what_others_read_and_shows_no_post(ask, table):
+    run = prepared(ask, table)
+    _, shown = executed()
+    written = json.loads((run.folder / "explanations.json").read_text())
+    assert set(written) == set(MODELS)  # "human" only where people rated
+    for found in written.values():
+        assert set(found) == MEASURES
+        for measure in found.values():
+            assert measure["low"] <= measure["value"] <= measure["high"]
+    assert written["student"]["quotes_found"]["value"] == 1.0
+    texts = " ".join(shown)
+    assert "calibrated probability" in texts and "<mark" in texts
+    assert not [text for text in table["text"] if text[:25] in texts or text[-25:] in texts]
+    metrics = json.loads(run.metrics.read_text())["explanations"]
+    assert metrics["measures"] == written
+    split = pd.DataFrame(json.loads(run.table("explanations_by", "json").read_text()))
+    assert set(split["by"]) == {"source", "target", "outcome"}
+    assert set(split["explainer"]) == {*MODELS, "annotators"}
+    faithful = pd.DataFrame(json.loads(run.table("faithfulness", "json").read_text()))
+    assert set(faithful["method"]) == {"quotes", "lexicon", "random", "leave-one-out"}
+    assert set(faithful["predicted"]) == {"all", "hate", "not hate"}
+    every = faithful[(faithful["predicted"] == "all") & (faithful["explainer"] == "teacher")]
+    value = every.set_index("method")["comprehensiveness"].map(lambda found: found["value"])
+    assert value["leave-one-out"] > value["random"] and value.nunique() == 4
+    reasoned = pd.DataFrame(json.loads(run.table("reasons", "json").read_text()))
+    follows = reasoned.set_index("explainer").at["student", "follows"]
+    assert follows["value"] == 1.0  # this engine explains whatever it is given
+
+
+def test_without_human_spans_what_needs_them_is_null_with_a_reason(ask, table, monkeypatch):
+    bare = table.assign(rationale=[[]] * len(table), explanation=None, target=None)
+    run = prepared(ask, bare)
+    monkeypatch.setattr(encoder, "load", Letters)
+    names, _ = executed(message="", attributions=True)
+    written = json.loads((run.folder / "explanations.json").read_text())
+    for found in written.values():
+        assert found["token_f1"]["value"] is None and "human spans" in found["token_f1"]["reason"]
+        assert found["comprehensiveness"]["value"] is not None
+    assert set(names["told"]) == set(MODELS)
+    faithful = pd.DataFrame(json.loads(run.table("faithfulness", "json").read_text()))
+    assert "MiniLM" in set(faithful["method"])
+    plausible = pd.DataFrame(json.loads(run.table("plausibility", "json").read_text()))
+    assert list(plausible["explainer"])[-3:] == ["lexicon", "MiniLM", "MiniLM tagger"]

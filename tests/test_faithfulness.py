@@ -1,0 +1,187 @@
+"""Faithfulness and changed reasons, with P(hate) by rule and values worked by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from fakes import POSTS
+
+from hsd_utils import explanations, faithfulness, reasons, spans
+
+WEIGHT = {"rotten": 0.5, "all": 0.2, "kind": -0.1}
+
+
+def p_hate(texts):
+    """0.2, and what the words in WEIGHT add."""
+    return np.array([0.2 + sum(WEIGHT.get(w, 0) for w in spans.words(t)) for t in texts])
+
+
+def quote(text, phrase, explanation="It demeans women."):
+    start = text.find(phrase)
+    found = {"start": start, "end": start + len(phrase), "how": "exact"}
+    found = found if start >= 0 else {"start": None, "end": None, "how": None}
+    return {"input": phrase, "explanation": explanation, "whole": phrase == text} | found
+
+
+def rows(*pairs):
+    """Rows of predictions from (predicted, explanations)."""
+    return pd.DataFrame({"predicted": [p for p, _ in pairs], "explanations": [e for _, e in pairs]})
+
+
+TEXT = "they are all rotten to the core"
+
+
+def measured(text, predicted, mask, tried=100):
+    made = faithfulness.measure(p_hate, [text], [predicted], {"quotes": [mask]}, tried, seed=0)
+    return made.set_index("method")
+
+
+def test_by_hand_for_a_post_predicted_as_hate():
+    found = measured(TEXT, 1, spans.marked(TEXT, [[13, 19]]))  # "rotten": P is 0.9
+    assert found.at["quotes", "comprehensiveness"] == pytest.approx(0.9 - 0.4)
+    assert found.at["quotes", "sufficiency"] == pytest.approx(0.9 - 0.7)
+    # each of the seven words left out in turn: 0.5 and 0.2 once each
+    assert found.at["random", "comprehensiveness"] == pytest.approx(0.7 / 7)
+    assert found.at["leave-one-out", "comprehensiveness"] == pytest.approx(0.5)
+    assert set(found["words"]) == {1} and set(found["predicted"]) == {1}
+
+
+def test_for_a_post_predicted_as_not_hate_it_is_the_other_way_round():
+    text = "they are kind people"  # P 0.1, of "not hate" 0.9
+    found = measured(text, 0, spans.marked(text, [[9, 13]]))
+    assert found.at["quotes", "comprehensiveness"] == pytest.approx(0.1)
+    assert found.at["quotes", "sufficiency"] == pytest.approx(0.0)
+    assert found.at["leave-one-out", "comprehensiveness"] == pytest.approx(0.1)
+
+
+def test_without_quotes_nothing_is_removed_and_nothing_gained():
+    found = measured(TEXT, 1, np.zeros(7, dtype=bool))
+    for method in ("quotes", "random", "leave-one-out"):
+        assert found.at[method, "comprehensiveness"] == 0
+    assert found.at["quotes", "sufficiency"] == pytest.approx(0.9 - 0.2)  # of the empty post
+
+
+def test_the_whole_post_is_no_better_than_chance():
+    found = measured(TEXT, 1, np.ones(7, dtype=bool))
+    assert found.at["quotes", "comprehensiveness"] == found.at["random", "comprehensiveness"] > 0
+
+
+def test_stretches_are_drawn_by_seed_and_as_many_as_asked():
+    texts, masks = [TEXT] * 3, [spans.marked(TEXT, [[13, 19]])] * 3
+    asked = []
+
+    def counting(texts):
+        asked.append(len(texts))
+        return p_hate(texts)
+
+    runs = [
+        faithfulness.measure(counting, texts, [1] * 3, {"quotes": masks}, 2, seed)
+        for seed in (0, 0, 1)
+    ]
+    assert asked[0] == 3 + 3 * (2 + 1 + 2)  # posts; stretches without, one alone; quotes both ways
+    pd.testing.assert_frame_equal(runs[0], runs[1])
+    assert not runs[0].equals(runs[2])
+
+
+def test_the_summary_compares_on_the_same_posts():
+    texts = [TEXT, "you are all rotten", "all of it is fine"]
+    masks = {
+        "quotes": [spans.marked(t, [[t.find("all"), t.find("all") + 3]]) for t in texts],
+        "lexicon": [spans.marked(t, [[0, 3]]) for t in texts[:2]] + [None],
+    }
+    made = faithfulness.measure(p_hate, texts, [1, 1, 1], masks, 3, seed=0)
+    found = faithfulness.summary(made, resamples=100, seed=0).set_index("method")
+    assert list(found.index)[0] == "quotes" and found.at["lexicon", "posts"] == 2
+    assert found.at["quotes", "comprehensiveness"]["value"] == pytest.approx(0.2)
+    assert found.at["lexicon", "quotes_above"]["value"] == pytest.approx(0.2)
+    assert found.at["quotes", "quotes_above"]["value"] is None
+    assert found.at["leave-one-out", "sufficiency"]["reason"]
+
+
+def test_what_a_model_cannot_say_is_missing_and_not_zero():
+    found = faithfulness.measure(
+        lambda texts: np.full(len(texts), np.nan), [TEXT], [1], {"quotes": [np.ones(7, bool)]}, 2, 0
+    )
+    assert found["comprehensiveness"].isna().all()
+
+
+def test_the_lexicon_is_learned_from_labels():
+    scores = faithfulness.lexicon(["Rotten people", "rotten!", "kind people", "kind"], [1, 1, 0, 0])
+    rotten, kind, people, never = scores("ROTTEN, kind people never")
+    assert rotten > people == pytest.approx(0) == never > kind and rotten == pytest.approx(-kind)
+    given = rows((1, [quote("kind rotten people", "kind")]), (0, [quote("kind x", "x")]), (1, []))
+    texts = ["kind rotten people", "kind x", "kind"]
+    made = faithfulness.marks(texts, given, {"lexicon": scores})
+    assert [m.tolist() for m in made["lexicon"]] == [[0, 1, 0], [1, 0], [0]]
+    assert [m.tolist() for m in made["quotes"]] == [[1, 0, 0], [0, 1], [0]]
+
+
+def test_occlusion_finds_the_word_that_a_classifier_rests_on():
+    def encode(texts):
+        return np.array([[("rotten" in t), ("kind" in t), 1.0] for t in texts], dtype=float)
+
+    scores = faithfulness.occlusion(encode, ["rotten", "kind", "rotten x", "kind x"], [1, 0] * 2, 0)
+    found = scores("all rotten kind")
+    assert found[1] > 0 > found[2] and found[0] == pytest.approx(0)
+
+
+def test_a_classifier_is_asked_each_text_once(classifier):
+    made = classifier()
+    ask = faithfulness.asking(made)
+    texts = [*POSTS["text"], POSTS["text"][0], ""]
+    assert ask(texts).tolist() == [0.9, 0.6, 0.3, 0.1, 0.9, 0.2]
+    assert len(made.engine.asked) == 5 and len(ask([])) == 0
+
+
+GROUP = "Women are rotten and all women lie"
+
+
+def changed(way, text, *given, predicted=1):
+    return way(text, SimpleNamespace(predicted=predicted, explanations=list(given)))
+
+
+def test_the_group_that_the_explanation_names_becomes_a_thing():
+    said = quote(GROUP, "rotten")
+    assert changed(reasons.without_group, GROUP, said) == (
+        "umbrellas are rotten and all umbrellas lie"
+    )
+    other = quote(GROUP, "rotten", "It demeans Muslims.")
+    assert changed(reasons.without_group, GROUP, other) is None
+    assert changed(reasons.without_group, GROUP) is None
+
+
+def test_what_is_said_of_the_group_becomes_harmless():
+    both = [quote(GROUP, "Women are rotten"), quote(GROUP, "lie")]
+    assert changed(reasons.without_act, GROUP, *both) == "Women live here and all women live here"
+    assert changed(reasons.without_act, GROUP, quote(GROUP, "not there")) is None
+
+
+def test_falls_are_asked_only_where_hate_was_predicted():
+    given = rows(
+        (1, [quote(GROUP, "rotten")]), (0, [quote(GROUP, "rotten")]), (1, [quote(GROUP, "x")])
+    )
+    found = reasons.falls(p_hate, [GROUP] * 3, given)
+    assert found.values.tolist() == [
+        [0, "group", pytest.approx(0)],
+        [0, "act", pytest.approx(0.5)],
+        [2, "group", pytest.approx(0)],
+    ]
+    assert reasons.falls(p_hate, [GROUP], rows((0, []))).empty
+
+
+def test_an_explanation_that_follows_any_label():
+    own = rows((1, [quote(TEXT, "rotten")]), (1, [quote(TEXT, "rotten")]), (0, []), (1, []))
+    other = rows(
+        (0, [quote(TEXT, "rotten", "No group is attacked.")]),
+        (0, [quote(TEXT, "the core", "It demeans women.")]),
+        (1, [quote(TEXT, "all", "Words.")]),
+        (0, []),
+    )
+    found = reasons.followed([TEXT] * 4, own, other)
+    assert found["given"].tolist() == [1, 1, 1, 0]
+    assert found["follows"].tolist()[:2] == [1, 0] and found["follows"][2:].isna().all()
+    assert found["same_quotes"].tolist()[:2] == [1, 0]
+    assert found["same_words"][1] == 1 and found["same_words"][0] < 0.5
+    assert found[["same_quotes", "same_words"]][2:].isna().all(axis=None)
+    assert explanations.stance("Words.") is None

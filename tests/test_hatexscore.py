@@ -1,0 +1,104 @@
+"""HateXScore: the adapted and the corrected form against cases worked by hand."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hsd_utils import hatexscore
+
+TEXT = "those old women are a burden to all of us"
+
+
+def row(explanation, *phrases, predicted=1, text=TEXT):
+    given = []
+    for number, phrase in enumerate(phrases):
+        start = text.find(phrase)
+        how, end = ("exact", start + len(phrase)) if start >= 0 else (None, None)
+        reason = explanation if number == 0 else ""
+        whole = phrase == text
+        given.append({"input": phrase, "explanation": reason, "how": how, "whole": whole})
+        given[-1] |= {"start": start if how else None, "end": end}
+    return SimpleNamespace(predicted=predicted, explanations=given)
+
+
+def test_the_published_form_quotes_single_shared_words_stop_words_included():
+    said = row("It says that women are a burden.", "burden to all")
+    assert hatexscore.masked(TEXT, said, "adapted") == (
+        "those old [mask] [mask] [mask] [mask] [mask] [mask] of us"
+    )
+    assert hatexscore.masked(TEXT, said, "corrected") == (
+        "those old women are a [mask] [mask] [mask] of us"
+    )
+
+
+@pytest.mark.parametrize("form", hatexscore.FORMS)
+def test_nothing_or_all_of_the_post_quoted_gives_no_faithfulness(form):
+    for said in (row("It demeans x.", "nowhere"), row("It demeans x.", TEXT)):
+        assert hatexscore.masked(TEXT, said, form) is None
+    found = hatexscore.score(row("It demeans women.", TEXT), 0.9, None, form)
+    assert (found["qf"], found["cc"]) == (0, 0) and found["tgi"] == found["htc"] == 1
+    assert found["score"] == 0.5
+
+
+def parts(found):
+    return [found[part] for part in hatexscore.PARTS]
+
+
+@pytest.mark.parametrize(
+    "predicted, p, p_masked, names, adapted, corrected",
+    [
+        # hateful, quotes matter, group named: all is well in both
+        (1, 0.9, 0.3, True, [1, 0.6, 1, 1], [1, 0.6, 1, 1]),
+        # below the limit of 0.45
+        (1, 0.9, 0.5, True, [1, 0.4, 1, 0], [1, 0.4, 1, 0]),
+        # hateful, no group named
+        (1, 0.9, 0.3, False, [1, 0.6, 0, 0], [1, 0.6, 0, 0]),
+        # P(hate) rises without the quotes: the published form takes that for faithful
+        (1, 0.3, 0.9, True, [1, 0.6, 1, 1], [1, 0.0, 1, 0]),
+        # not hateful, a group named: the published form counts it as inconsistent
+        (0, 0.1, 0.2, True, [1, 0.9, 1, 0], [1, 0.9, math.nan, 1]),
+        (0, 0.1, 0.2, False, [1, 0.9, 0, 1], [1, 0.9, math.nan, 1]),
+        (0, 0.1, 0.8, False, [1, 0.3, 0, 0], [1, 0.3, math.nan, 0]),
+    ],
+)
+def test_components_by_hand(predicted, p, p_masked, names, adapted, corrected):
+    for is_corrected, expected in ((False, adapted), (True, corrected)):
+        found = hatexscore.components(predicted, p, p_masked, True, names, is_corrected)
+        assert parts(found) == pytest.approx(expected, nan_ok=True)
+        assert found["score"] == pytest.approx(np.nanmean(expected))
+
+
+def test_first_words_of_a_name_count_in_the_published_form_only():
+    said = row("It repeats old lies about a burden.", "burden")  # "old people" is a group
+    assert hatexscore.score(said, 0.9, 0.1, "adapted")["tgi"] == 1
+    assert hatexscore.score(said, 0.9, 0.1, "corrected")["tgi"] == 0
+
+
+def test_words_that_conclude_the_other_label_are_no_conclusion_in_the_corrected_form():
+    said = row("No group is attacked; women are named.", "women")
+    assert hatexscore.score(said, 0.9, 0.1, "adapted")["htc"] == 1
+    assert hatexscore.score(said, 0.9, 0.1, "corrected")["htc"] == 0
+    assert hatexscore.score(row(""), 0.9, None, "corrected")["htc"] == 0
+
+
+def test_a_missing_probability_is_missing():
+    found = hatexscore.components(1, float("nan"), 0.3, True, True, corrected=True)
+    assert all(math.isnan(value) for value in found.values())
+    assert math.isnan(hatexscore.components(0, 0.2, float("nan"), True, True)["score"])
+
+
+def test_each_post_is_measured_on_its_own():
+    rows = pd.DataFrame(
+        [vars(row("It demeans women.", p)) for p in ("women are a burden", "nowhere", "burden")]
+    )
+
+    def p_hate(texts):
+        return np.array([0.9 if "burden" in text else 0.2 for text in texts])
+
+    found = hatexscore.measure(p_hate, [TEXT] * 3, rows, "corrected")
+    assert found["qf"].tolist() == pytest.approx([0.7, 0, 0.7])
+    assert found["score"].tolist() == pytest.approx([3.7 / 4, 0.5, 3.7 / 4])
+    assert list(found) == [*hatexscore.PARTS, "score"]

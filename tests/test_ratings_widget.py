@@ -1,0 +1,189 @@
+"""The form in JupyterLab, driven by its handlers: keys, buttons, autosave, resume, breaks."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rated import HOSTILE, drawn
+
+from hsd_utils import ratings
+from hsd_utils.ratings import QUESTIONS
+from hsd_utils.ratings.form import Form, exposure, read
+
+pytest.importorskip("ipywidgets")
+RATER = "rater-0a1b"
+
+
+class Clock:
+    """A minute a look."""
+
+    def __init__(self):
+        self.at = datetime(2026, 1, 5, 9, tzinfo=UTC)
+
+    def __call__(self):
+        self.at += timedelta(seconds=10)
+        return self.at
+
+
+@pytest.fixture
+def items():
+    return drawn(texts=HOSTILE * 2, n=8, checks=1)[0]
+
+
+@pytest.fixture
+def opened(items, tmp_path):
+    """Opens the form again and again on the same file."""
+    clock = Clock()
+
+    def make(**settings):
+        form = Form(items, tmp_path / "form.jsonl", RATER, **{"now": clock} | settings)
+        form.clock = clock
+        return form
+
+    return make
+
+
+def type_in(form, keys):
+    for key in keys:
+        form.keys.value += key
+
+
+def lines(form):
+    return [json.loads(line) for line in form.path.read_text().splitlines()]
+
+
+def test_nothing_is_shown_or_saved_before_consent(opened):
+    form = opened()
+    type_in(form, "123bq0r")
+    assert "Content warning" in form.told.value and "stop at any time" in form.told.value
+    assert form.card.value == "" and not form.path.exists()
+    assert [key for key, button in form.buttons.items() if not button.disabled] == ["y"]
+    form.buttons["y"].click()
+    assert [event["event"] for event in lines(form)] == ["consent", "shown"]
+    assert form.card.value and form.buttons["y"].disabled and not form.buttons["1"].disabled
+
+
+def test_every_key_is_on_disk_at_once_and_comes_back(opened, items):
+    form = opened()
+    type_in(form, "y")
+    for count, key in enumerate("123321", 1):
+        type_in(form, key)
+        assert sum(event["event"] == "answer" for event in lines(form)) == count
+    found = read(form.path, items)
+    assert found["kind"].tolist() == ["human"] * 2 and set(found["rater"]) == {RATER}
+    assert found["item"].tolist() == ["item-001"] * 2 and found["side"].tolist() == ["A", "B"]
+    assert found[list(QUESTIONS)].to_numpy().tolist() == [
+        ["yes", "partly", "no"],
+        ["no", "partly", "yes"],
+    ]
+
+
+def test_a_whole_sheet_by_keys_and_buttons(opened, items):
+    form = opened()
+    type_in(form, "y")
+    while form.place:
+        form.buttons["1"].click()
+        if form.place:
+            type_in(form, "3")
+    assert "All done" in form.told.value and form.card.value == ""
+    found = ratings.check(read(form.path, items), items)
+    assert len(found) == 2 * len(items)
+    type_in(form, "1")  # does nothing
+    assert ratings.check(read(form.path, items), items).equals(found)
+
+
+def test_keys_typed_in_one_go_count_once_each_and_deleting_goes_back(opened, items):
+    form = opened()
+    form.keys.value = "y1"
+    form.keys.value = "y12"
+    assert form.place == ("item-001", "A", "correct_gold")
+    form.keys.value = "y1"
+    assert form.place == ("item-001", "A", "correct_own")
+    form.keys.value = "y13"
+    assert form.place == ("item-001", "A", "correct_gold")
+    form.keys.value = "something else"  # pasted over: not a key
+    assert form.place == ("item-001", "A", "correct_gold")
+    found = read(form.path, items)
+    assert found.loc[0, ["complete", "correct_own"]].tolist() == ["yes", "no"]
+
+
+def test_a_form_goes_on_where_it_was_left_even_in_the_middle_of_a_line(opened, items):
+    form = opened()
+    type_in(form, "y1231")
+    left = form.place
+    with open(form.path, "a") as file:
+        file.write('{"at": "2026-')
+    again = opened()
+    assert again.place == left and again.card.value and again.agreed
+    type_in(again, "2")
+    assert read(form.path, items).loc[1, ["complete", "correct_own"]].tolist() == ["yes", "partly"]
+    assert sum(event["event"] == "shown" for event in lines(form)) == 1
+
+
+def test_skip_leaves_the_post_and_stop_the_form(opened, items):
+    form = opened()
+    type_in(form, "y10")
+    assert form.place[0] == "item-002"
+    found = read(form.path, items)
+    assert found[list(QUESTIONS)].to_numpy().tolist() == [["yes", "skip", "skip"], ["skip"] * 3]
+    type_in(form, "q1")
+    assert "Stopped" in form.told.value and form.card.value == ""
+    assert read(form.path, items).equals(found)
+    with pytest.raises(ValueError, match=f"{RATER}, item-002 A: is missing"):
+        ratings.check(found, items)
+    assert opened().place[0] == "item-002"
+
+
+def test_after_the_cap_there_is_a_break_and_after_the_break_it_goes_on(opened):
+    form = opened(cap=2)
+    type_in(form, "y00")
+    assert "time for a break" in form.told.value and "findahelpline" in form.told.value
+    assert form.card.value == ""
+    type_in(form, "1b0")
+    assert form.place[0] == "item-003" and "break" in opened(cap=2).told.value
+    form.clock.at += timedelta(hours=13)
+    assert opened(cap=2).card.value
+
+
+def test_the_exposure_log_counts_what_was_seen(opened, items):
+    form = opened()
+    type_in(form, "y0" + "1" * 6)
+    form.clock.at += timedelta(hours=2)
+    type_in(form, "1")
+    row = exposure(form.path, items=items).loc[0]
+    hateful = sum(item["gold"] for item in items[:3])
+    assert (row["rater"], row["shown"], row["hate"], row["skipped"]) == (RATER, 3, hateful, 1)
+    assert 1 < row["minutes"] < 10  # the two hours are a pause
+
+
+def test_posts_are_blurred_until_revealed_and_blurred_again(opened, items):
+    form = opened()
+    type_in(form, "y")
+    assert 'class="hsd-blur"' in form.card.value
+    type_in(form, "r")
+    assert 'class="hsd-blur"' not in form.card.value
+    type_in(form, "0")
+    assert 'class="hsd-blur"' in form.card.value
+
+
+def test_a_hostile_post_stays_text(opened, items):
+    form = opened()
+    type_in(form, "y")
+    for _ in items:
+        assert "<script" not in form.card.value and "<img" not in form.card.value
+        type_in(form, "0")
+    assert form.place is None
+
+
+def test_another_person_sheet_or_a_real_name_is_refused(opened, items, tmp_path):
+    form = opened()
+    type_in(form, "y")
+    with pytest.raises(ValueError, match="another rater or sheet"):
+        Form(items, form.path, "rater-9999")
+    with pytest.raises(ValueError, match="pseudonym"):
+        Form(items, tmp_path / "new.jsonl", "Maria Example")
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(ValueError, match="nobody consented"):
+        read(tmp_path / "empty.jsonl", items)
+    assert ratings.RATER.fullmatch(ratings.new_rater())
+    assert ratings.new_rater() != ratings.new_rater()

@@ -1,0 +1,81 @@
+"""Cases and groups: by hand, and against scikit-learn and statsmodels."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.proportion import proportion_confint
+
+from hsd_utils import readers, subgroups
+
+POSTS = pd.DataFrame(
+    {
+        "label": [1, 1, 0, 0, 1, 0, 1, 0],
+        "functionality": ["slur", "slur", "quote", "quote", "threat", "quote", "slur", None],
+        "target": ["women", "women, migrants", "women", None, "migrants", "migrants", None, None],
+    }
+)
+
+
+def test_cases_come_weakest_first_with_wilson_intervals_beside_always_hateful():
+    said = [1, 0, 1, 0, 1, 0, None, 1]
+    table = subgroups.cases(POSTS, {"m": said, "always": [1] * 8}, "functionality")
+    assert table["functionality"].tolist() == ["slur", "quote", "threat"]
+    assert table["posts"].tolist() == [3, 3, 1]
+    assert table["always_hateful"].tolist() == [r["value"] for r in table["always"]] == [1, 0, 1]
+    assert [row["value"] for row in table["m"]] == pytest.approx([1 / 3, 2 / 3, 1])
+    low, high = proportion_confint(1, 3, method="wilson")
+    assert (table["m"][0]["low"], table["m"][0]["high"]) == pytest.approx((low, high))
+
+
+def test_a_post_of_two_groups_counts_in_both():
+    table = subgroups.cases(POSTS, {"m": POSTS["label"]}, "target").set_index("target")
+    assert dict(table["posts"]) == {"migrants": 3, "women": 3}
+    assert table.loc["women", "hateful"] == pytest.approx(2 / 3)
+
+
+def test_no_value_at_all_gives_an_empty_table_with_its_columns():
+    none = POSTS.assign(target=pd.Series([None] * 8, dtype="str"))
+    assert subgroups.cases(none, {"m": none["label"]}, "target").empty
+    assert "posts" in subgroups.cases(none, {"m": none["label"]}, "target")
+    assert subgroups.groups(none, [0.5] * 8, none["label"]).empty
+
+
+def test_the_aucs_are_those_of_borkan():
+    generator = np.random.default_rng(0)
+    n = 400
+    label, inside = generator.integers(0, 2, n), generator.integers(0, 2, n).astype(bool)
+    posts = pd.DataFrame({"label": label, "target": np.where(inside, "g", "other")})
+    p_hate = np.clip(0.3 * label + 0.2 * inside + generator.random(n) / 2, 0, 1)
+    found = subgroups.groups(posts, p_hate, p_hate >= 0.5).set_index("target").loc["g"]
+    assert found["subgroup_auc"] == pytest.approx(roc_auc_score(label[inside], p_hate[inside]))
+    hate, other = p_hate[(label == 1) & ~inside], p_hate[(label == 0) & inside]
+    assert found["bpsn_auc"] == pytest.approx((hate[:, None] > other).mean())
+    hate, other = p_hate[(label == 1) & inside], p_hate[(label == 0) & ~inside]
+    assert found["bnsp_auc"] == pytest.approx((hate[:, None] > other).mean())
+    # naming the group raises the score: its harmless posts suffer, its hateful ones are found
+    assert found["bpsn_auc"] < found["subgroup_auc"] < found["bnsp_auc"]
+    assert found["fpr_gap"]["low"] > 0
+
+
+def test_the_gap_by_hand_and_nulls_where_nothing_can_be_compared():
+    posts = pd.DataFrame({"label": [0, 0, 0, 0, 1], "target": ["a", "a", "b", "b", "c"]})
+    found = subgroups.groups(posts, None, [1, 0, 0, 0, 1]).set_index("target")
+    assert found.loc["a", "fpr"]["value"] == 0.5
+    gap = found.loc["a", "fpr_gap"]
+    assert gap["value"] == 0.5 and gap["low"] < 0 < gap["high"] <= 1
+    assert (
+        found.loc["c", "fpr"]["value"] is None
+        and "no harmless" in found.loc["c", "fpr_gap"]["reason"]
+    )
+    assert found["subgroup_auc"].isna().all()
+    found = subgroups.groups(posts, None, [1, 1, 1, 0, 1]).set_index("target")
+    assert [found.loc[g, "fpr_gap"]["value"] for g in "ab"] == [0.5, -0.5]
+
+
+def test_the_embedded_corpus_has_cases_and_groups():
+    table = readers.read("corpus")[0]
+    always = subgroups.cases(table, {"m": [1] * len(table)}, "functionality")
+    assert set(always["hateful"]) == {0.0, 1.0}
+    assert [r["value"] for r in always["m"]] == always["always_hateful"].tolist()
+    assert len(subgroups.groups(table, table["label"].astype(float), table["label"])) > 5
