@@ -63,19 +63,24 @@ def problems(plan: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def corrected(comparisons: Sequence[Mapping[str, Any]], plan: Mapping[str, Any]) -> list[dict]:
+def corrected(
+    comparisons: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], taught: str | None = None
+) -> list[dict]:
     """The comparisons with ``claim`` and ``p_holm``, null where a pair is exploratory.
 
-    comparisons: dicts of a, b, metric, p_value.  A claim's p-value is the largest of its pairs'
-    (an intersection-union test, Berger 1982), its p_holm is shown at each of them, and null as
-    long as a pair is missing; in Holm's family it then counts as 1, so that the number of claims
-    stays what the plan says.
+    comparisons: dicts of a, b, metric, p_value.  taught: whose labels the student learned; a
+    claim about a student taught otherwise is not tested by this one.  A claim's p-value is the
+    largest of its pairs' (an intersection-union test, Berger 1982), its p_holm is shown at each
+    of them, and null as long as a pair is missing; in Holm's family it then counts as 1, so that
+    the number of claims stays what the plan says.
     """
     named = {(c["a"], c["b"]): c["p_value"] for c in comparisons if c["metric"] == plan["primary"]}
     claims = {
-        claim: [tuple(p) for p in about["pairs"]] for claim, about in plan["confirmatory"].items()
+        claim: [tuple(p) for p in about["pairs"]]
+        for claim, about in plan["confirmatory"].items()
+        if about.get("taught") in (None, taught)
     }
-    worst = {}
+    worst = dict.fromkeys(plan["confirmatory"])
     for claim, pairs in claims.items():
         values = [named.get(pair) for pair in pairs]
         worst[claim] = None if None in values else max(values)

@@ -58,7 +58,7 @@ def compared(p_values, metric="macro_f1"):
 
 def test_holm_goes_over_the_claims_and_a_claim_is_as_weak_as_its_weakest_pair():
     p = dict.fromkeys(OTHERS, 0.001) | {"teacher": 0.02, "minilm": 0.012, "label_only": 0.3}
-    found = {c["b"]: c for c in analysis_plan.corrected(compared(p), PLAN)}
+    found = {c["b"]: c for c in analysis_plan.corrected(compared(p), PLAN, "teacher")}
     # C3 has 0.012, C2 0.02, C4 0.3: times 3, 2, 1
     assert found["base"]["claim"] == found["minilm"]["claim"] == "C3"
     assert found["base"]["p_holm"] == found["minilm"]["p_holm"] == pytest.approx(0.036)
@@ -69,7 +69,7 @@ def test_holm_goes_over_the_claims_and_a_claim_is_as_weak_as_its_weakest_pair():
 
 def test_what_was_not_tested_still_counts_in_the_family():
     found = analysis_plan.corrected(
-        compared({"teacher": 0.02, "base": 0.001, "hatesonar": 0.01}), PLAN
+        compared({"teacher": 0.02, "base": 0.001, "hatesonar": 0.01}), PLAN, "teacher"
     )
     teacher, base, hatesonar = found
     assert teacher["p_holm"] == pytest.approx(0.06)  # three claims, though one was tested
@@ -77,6 +77,11 @@ def test_what_was_not_tested_still_counts_in_the_family():
     assert hatesonar["claim"] is None and hatesonar["p_holm"] is None
     (other,) = analysis_plan.corrected(compared({"teacher": 0.02}, "roc_auc"), PLAN)
     assert other["claim"] is None
+    # A student of gold labels tests no claim about its teacher's.
+    teacher, base = analysis_plan.corrected(
+        compared({"teacher": 0.02, "base": 0.001}), PLAN, "gold"
+    )
+    assert teacher["claim"] is None and teacher["p_holm"] is None and base["claim"] == "C3"
 
 
 @pytest.fixture
