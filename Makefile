@@ -41,9 +41,10 @@ test-full: export HSD_FULL := 1
 test-full: $(READY) more test
 
 bench: $(READY) more
-	$(PY) -m hsd_utils.bench teacher --run reference
+	$(PY) -m hsd_utils.bench teacher --run reference --profile
 	$(PY) -m hsd_utils.bench training --run reference
 	$(PY) -m hsd_utils.bench student --run reference
+	$(PY) -m hsd_utils.bench store --run reference
 
 more: $(READY)
 	$(PY) -m pip install --quiet --no-deps -r requirements-ray.txt -r requirements-bench.txt

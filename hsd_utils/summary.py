@@ -170,6 +170,18 @@ def benchmarks(run: Run) -> str:
             f"{found['machine']['hardware']['processor']}, "
             f"{found['machine']['hardware']['cores']} cores."
         )
+        if profile := found.get("profile"):
+            titles = {"name": "our engine with", "seconds_per_post": "seconds a post"}
+            titles |= {"answer_tokens": "answer tokens", "agrees_with_gold": "right by gold"}
+            parts.append(tables.markdown(pd.DataFrame(profile)[[*titles]].rename(columns=titles)))
+    if (path := run.folder / "bench_store.json").exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        append, resume = found["append"], found["resume"]
+        parts.append(
+            f"{found['answers']:,} answers in one store: {append['file_gb']:.1f} GB, appended in "
+            f"{append['seconds']:.0f} s, opened again in {resume['open_seconds']:.0f} s, "
+            f"at most {max(append['peak_mb'], resume['peak_mb']):.0f} MB of memory."
+        )
     return "\n\n".join(parts)
 
 

@@ -14,11 +14,12 @@ def run(*words):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_the_store_s_says_time_memory_and_that_nothing_is_asked_again():
-    done = run("store", "--answers", "50")
-    append, resume = (json.loads(line) for line in done.stdout.splitlines())
-    assert 0 < append["append"]["seconds"] and 10 < append["append"]["peak_mb"] < 500
-    assert resume["resume"]["missing"] == 0 < resume["resume"]["seconds"]
+def test_the_store_s_says_time_memory_and_that_nothing_is_asked_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path))
+    assert run("store", "--answers", "50", "--run", "small").returncode == 0
+    found = json.loads((tmp_path / "small" / "bench_store.json").read_text())
+    assert 0 < found["append"]["seconds"] and 10 < found["append"]["peak_mb"] < 500
+    assert found["resume"]["missing"] == 0 < found["resume"]["seconds"]
 
 
 @pytest.mark.slow

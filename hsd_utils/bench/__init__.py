@@ -3,7 +3,7 @@
 python -m hsd_utils.bench teacher --run reference
 python -m hsd_utils.bench training --run reference
 python -m hsd_utils.bench student --run reference
-python -m hsd_utils.bench store --answers 1200000
+python -m hsd_utils.bench store --answers 1200000 --run reference
 python -m hsd_utils.bench sampling --rows 1200000
 """
 

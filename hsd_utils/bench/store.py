@@ -4,7 +4,7 @@ Appends answers of the usual size one by one, as an engine's come, then opens th
 a fresh process, as a killed run does, and looks every answer up.  Prints seconds and the peak of
 resident memory of both as JSON.  Goals: 500 MB, seconds to resume.
 
-    python -m hsd_utils.bench store --answers 1200000
+    python -m hsd_utils.bench store --answers 1200000 --run reference
 """
 
 import argparse
@@ -16,8 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from hsd_utils import timing, verdict
+from hsd_utils import tables, timing, verdict
 from hsd_utils.engines import Answer, Request
+from hsd_utils.machine import environment
+from hsd_utils.paths import Run
 from hsd_utils.store import Store
 
 
@@ -47,20 +49,32 @@ def resume(path: Path, answers: int) -> dict:
 
 STEPS = {"append": append, "resume": resume}
 
+
+def step(name: str, path: str, answers: int) -> dict:
+    """One step in a process of its own, so that its peak of memory is its own."""
+    command = [sys.executable, "-m", "hsd_utils.bench", "store", "--answers", str(answers)]
+    done = subprocess.run([*command, "--step", name, path], check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--run", default="bench", help="folder under outputs/")
     parser.add_argument("--answers", type=int, default=1_200_000)
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
-        step, path = options.step
+        name, path = options.step
         clock = time.perf_counter()
-        found = STEPS[step](Path(path), options.answers)
+        found = STEPS[name](Path(path), options.answers)
         found |= {"seconds": time.perf_counter() - clock, "peak_mb": timing.peak_bytes() / 1e6}
-        print(json.dumps({step: {k: round(v, 2) for k, v in found.items()}}))
+        print(json.dumps({k: round(v, 2) for k, v in found.items()}))
     else:
         with tempfile.TemporaryDirectory() as folder:
-            for step in STEPS:
-                command = [sys.executable, "-m", "hsd_utils.bench", "store"]
-                command += ["--answers", str(options.answers), "--step", step]
-                subprocess.run([*command, os.path.join(folder, "answers.jsonl")], check=True)
+            path = os.path.join(folder, "answers.jsonl")
+            steps = {name: step(name, path, options.answers) for name in STEPS}
+        result = {"answers": options.answers, **steps, "machine": environment()}
+        file = Run(options.run).folder / "bench_store.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(tables.to_json(result), encoding="utf-8")
+        print(json.dumps(steps), file, sep="\n")

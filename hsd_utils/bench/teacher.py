@@ -27,6 +27,7 @@ COLUMNS = (
     "name posts seconds_per_post prompt_tokens_per_second tokens_per_second parse_rate "
     "agrees_with_loop peak_memory_bytes ratio_to_released_loop"
 ).split()
+PROFILE = "name posts seconds_per_post answer_tokens parse_rate agrees_with_gold".split()
 
 
 def specs(model: str, shots: int) -> dict[str, dict]:
@@ -39,6 +40,18 @@ def specs(model: str, shots: int) -> dict[str, dict]:
         | {"engine": "transformers", "settings": {"batch": 16}, "posts": 32},
         "llama.cpp server, 16 at once": same | server,
         OURS: same | {"engine": "openvino", "constrained": True},
+    }
+
+
+def variants(model: str, shots: int) -> dict[str, dict]:
+    """Our engine with one thing changed: where its time goes, and what was tried."""
+    ours = specs(model, shots)[OURS]
+    batches = {f"{n} at once": ours | {"settings": {"batch": n}} for n in (16, 32, 64, 96)}
+    return {
+        "prompts alone, an answer of one token": ours | {"max_tokens": 1},
+        "no JSON schema": ours | {"constrained": False},
+        "no demonstrations": ours | {"prompt": {"shots": 0}},
+        **batches,
     }
 
 
@@ -89,6 +102,9 @@ def main(options: argparse.Namespace) -> None:
         "roofline": limit,
         "roofline_fraction": limit["seconds_per_post"] / ours["seconds_per_post"],
     }
+    if options.profile:
+        changed = systems.run("teacher", variants(options.model, options.shots), rows)
+        result["profile"] = [{key: row[key] for key in PROFILE} for row in changed]
     systems.save(Run(options.run), "teacher", result, COLUMNS)
 
 
@@ -98,6 +114,7 @@ if __name__ == "__main__":
     parser.add_argument("--posts", type=int, default=64, help="for our engine (even)")
     parser.add_argument("--model", default=TEACHER)
     parser.add_argument("--shots", type=int, default=6)
+    parser.add_argument("--profile", action="store_true", help="and our engine's own variants")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.worker:
