@@ -173,7 +173,8 @@ def benchmarks(run: Run) -> str:
         if profile := found.get("profile"):
             titles = {"name": "our engine with", "seconds_per_post": "seconds a post"}
             titles |= {"answer_tokens": "answer tokens", "agrees_with_gold": "right by gold"}
-            parts.append(tables.markdown(pd.DataFrame(profile)[[*titles]].rename(columns=titles)))
+            shown = pd.DataFrame(profile)[[*titles]].rename(columns=titles)
+            parts.append(tables.markdown(shown, digits=2))
     if (path := run.folder / "bench_store.json").exists():
         found = json.loads(path.read_text(encoding="utf-8"))
         append, resume = found["append"], found["resume"]
