@@ -2,13 +2,17 @@
 
 All score the same posts at the label token with the same small model, as it comes: an adapter
 is merged before use and changes no shape.  The first is how a script would ask: one post at a
-time in Transformers.
+time in Transformers.  The roofline: N weights in the layers for each of the u prompt tokens that
+no other post shares, E in the embedding once, F FLOP a second:
+
+    posts a second = F / (2 N u + 2 E)
 
     python -m hsd_utils.bench student --posts 512 --run reference
 """
 
 import argparse
 
+from hsd_utils import prompts
 from hsd_utils.bench import inference, systems
 from hsd_utils.paths import Run
 
@@ -42,9 +46,13 @@ def main(options: argparse.Namespace) -> None:
     for row in found:
         del row["labels"]
     peers = [row["posts_per_second"] for row in found if row["name"] not in (LOOP, OURS)]
-    layers, _ = systems.parameters(options.model)
+    layers, embedding = systems.parameters(options.model)
     limit = systems.machine_limits()
-    limit["posts_per_second"] = limit["flops"] / (2 * layers * ours["prompt_tokens"])
+    own = systems.unshared_tokens(
+        options.model, [prompts.student(row["text"]) for row in rows], prompts.prefill()
+    )
+    limit["unshared_prompt_tokens"] = own
+    limit["posts_per_second"] = limit["flops"] / (2 * layers * own + 2 * embedding)
     result = {
         "engines": found,
         "ratio_to_loop": ours["ratio_to_loop"],

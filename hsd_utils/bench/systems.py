@@ -8,6 +8,7 @@ told as a ratio to the first one, in one run on one machine, since machines diff
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -86,6 +87,21 @@ def parameters(model: str) -> tuple[int, int]:
     sizes = {t.name: int(t.n_elements) for t in GGUFReader(models.fetch(model)).tensors}
     embedding = sizes["token_embd.weight"]
     return sum(sizes.values()) - embedding - sizes.get("output.weight", 0), embedding
+
+
+def unshared_tokens(model: str, conversations: list[list[dict]], prefill: str = "") -> float:
+    """Prompt tokens that a post does not share with all others, on average.
+
+    conversations: one a post, as in ``Request``; prefill: the answer's beginning, if given.
+    """
+    from transformers import AutoTokenizer
+
+    from hsd_utils import models
+
+    tokenizer = AutoTokenizer.from_pretrained(models.torch_weights(model))
+    texts = tokenizer.apply_chat_template(conversations, add_generation_prompt=True, tokenize=False)
+    ids = tokenizer([text + prefill for text in texts], add_special_tokens=False)["input_ids"]
+    return sum(map(len, ids)) / len(ids) - len(os.path.commonprefix(ids))
 
 
 def save(run: Run, benchmark: str, result: dict[str, Any], columns: list[str]) -> None:
