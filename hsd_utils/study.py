@@ -17,13 +17,14 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
+from filelock import FileLock, Timeout
 
 from hsd_utils import (
     metrics,
@@ -57,9 +58,9 @@ JUDGED = ("macro_f1", "roc_auc")
 def read(path: Path = FILE) -> dict[str, Any]:
     """The grid: posts, cells in the order of work, and finals.
 
-    A cell, once a seed, has name, factor, seed, final and ``changes``, its settings as far as
-    notebook 03's parameters do not give them.  Raises ValueError, naming the nearest known word,
-    for an unknown setting, value or cell, and for a name that is used twice.
+    A cell, once a seed, has name, factor, seed, final, ``differs`` (from the baseline) and
+    ``changes`` (what notebook 03's parameters do not give).  Raises ValueError, naming the
+    nearest known word, for an unknown setting, value or cell, and for a name used twice.
     """
     grid = yaml.safe_load(path.read_text(encoding="utf-8"))
     rows = [row | {"factor": f["factor"]} for f in grid["factors"] for row in f.get("cells", [])]
@@ -68,14 +69,14 @@ def read(path: Path = FILE) -> dict[str, Any]:
         raise ValueError(f"{path.name}: two cells are called {twice[0]!r}: rename one")
     first, *others = grid["seeds"]
     made = {row["name"]: _cell(row, grid["baseline"], first) for row in rows}
-    final = {pair[side] for pair in grid["finals"] for side in "ab"} - {"teacher"}
+    final = dict.fromkeys(pair[side] for pair in grid["finals"] for side in "ab")
+    final.pop("teacher", None)
     _known(final, [name for name in names if made[name]["final"]], "a final cell")
     cells = []
     for block in grid["factors"]:
         cells += [made[row["name"]] for row in block.get("cells", [])]
-        if "cells" not in block:
-            again = [cell for cell in made.values() if cell["final"]]
-            cells += [cell | {"seed": seed} for seed in others for cell in again]
+        if "cells" not in block:  # one pair after the other, so that the first is whole soon
+            cells += [made[name] | {"seed": seed} for name in final for seed in others]
     return {"posts": grid["posts"], "cells": cells, "finals": grid["finals"]}
 
 
@@ -91,7 +92,7 @@ def _cell(row: dict, baseline: dict, seed: int) -> dict[str, Any]:
             prompts.teacher("", **change)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{about['name']}: prompts: {error}") from None
-    return about | {"changes": changes}
+    return about | {"differs": row, "changes": changes}
 
 
 def _known(given, known, what: str) -> None:
@@ -104,7 +105,10 @@ def _known(given, known, what: str) -> None:
 
 def settings(run: Run, cell: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a cell: the parameters of the run's notebook 03, and what differs."""
-    found = json.loads(run.stage_manifest(TRAINING).read_text(encoding="utf-8"))["parameters"]
+    manifest = run.stage_manifest(TRAINING)
+    if not manifest.exists():
+        raise FileNotFoundError(f"run {run.name} has no student yet: execute 01 to 04 first")
+    found = json.loads(manifest.read_text(encoding="utf-8"))["parameters"]
     left_out = ("run", "recipe", "reveal")
     known = {key: value for key, value in found.items() if key not in left_out}
     return known | cell["changes"] | {"seed": cell["seed"]}
@@ -134,17 +138,10 @@ def finished(run: Run, grid: Mapping[str, Any], size: int) -> tuple[list[dict], 
     return done, [cell for row, cell in keyed if not row]
 
 
-def execute(
-    run: Run,
-    grid: Mapping[str, Any],
-    size: int,
-    asked: Mapping[str, Any],
-    minutes: float = math.inf,
-) -> Iterator[str]:
-    """Work through the cells that are left; yields a line for each, and for one that failed.
+def execute(run: Run, grid: Mapping[str, Any], size: int, minutes: float = math.inf):
+    """Work through the cells that are left; yields a line for each done, and for one that failed.
 
-    asked: how a student is asked, see ``scoring.student``.  No cell is begun once ``minutes``
-    have passed; one that failed is left for the next call.
+    No cell is begun once ``minutes`` have passed; one that failed is left for the next call.
     """
     started = time.perf_counter()
     for cell in finished(run, grid, size)[1]:
@@ -153,7 +150,7 @@ def execute(
             return
         shown = f"{cell['name']}, seed {cell['seed']}"
         try:
-            row = _worked(run, cell, size, asked)
+            row = _worked(run, cell, size)
         except (RuntimeError, ValueError) as error:
             yield f"{shown}: failed: {error}"
             continue
@@ -165,7 +162,7 @@ def execute(
         yield f"{shown}: {found}; {time.perf_counter() - clock:.0f} s"
 
 
-def _worked(run: Run, cell: Mapping[str, Any], size: int, asked: Mapping[str, Any]) -> dict:
+def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
     """The result of one cell; its P(hate) is kept, its weights are not."""
     used, digest = settings(run, cell), key(run, cell, size)
     splits = ["dev", "cal", *(["eval"] if cell["final"] else [])]
@@ -185,6 +182,7 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int, asked: Mapping[str, An
         folder = run.study(f"{slug}-{cell['seed']}")
         trained = trial.fit(targets, used, folder) | {"n": len(targets["distil"])}
         about = {"base": used["student"], **{k: used[k] for k in ("objective", "label_first")}}
+        asked = json.loads(run.results("04_evaluation").read_text(encoding="utf-8"))["asked"]
         with scoring.student(about, asked, adapter=folder) as classifier:
             p = classifier.p_hate(table)
         shutil.rmtree(folder, ignore_errors=True)
@@ -213,17 +211,21 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int, asked: Mapping[str, An
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hsd_utils.study", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("run", help="a run of which 01 to 03 are done")
+    parser.add_argument("run", help="a run of which 01 to 04 are done")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no cell after these")
     parser.add_argument("--posts", type=int, help="of a cell of size 1 (default: study.yaml's)")
     options = parser.parse_args(arguments)
-    asked = {"engine": "openvino", "engine_settings": {}, "constrained": False, "max_tokens": 160}
     try:
         run, grid = Run(options.run), read()
         size = options.posts or grid["posts"]
-        for line in execute(run, grid, size, asked, options.minutes):
-            print(line, flush=True)
+        finished(run, grid, size)  # what is wrong with the run is said before anything is locked
+        with FileLock(run.folder / ".lock", timeout=0):
+            for line in execute(run, grid, size, options.minutes):
+                print(line, flush=True)
         done, left = finished(run, grid, size)
+    except Timeout:
+        print(f"study: run {options.run} is being executed by another process", file=sys.stderr)
+        return 1
     except (OSError, ValueError) as error:
         print(f"study: {error}", file=sys.stderr)
         return 1
