@@ -142,22 +142,21 @@ def teacher_says(run: Run, table: pd.DataFrame, disagreement: str) -> pd.DataFra
     disagreement: as in notebook 02.  "rationalise" has it explain the gold label where it had
     said the other.
     """
-    asked = _teacher(run)
-    told = _kept(run, asked, "rationales", table, partial(_read_rationales, asked))
-    kinds = ["told_label", "told"] if disagreement == "rationalise" else ["label", "explanations"]
-    told = told[["id", *kinds]].set_axis(["id", "label", "explanations"], axis=1)
-    usable = told["label"].notna() & (told["explanations"].str.len() > 0)
-    return told[usable].astype({"label": int})
+    asked, again = _teacher(run), disagreement == "rationalise"
+    what, ask = "told" if again else "says", partial(_read_rationales, asked, again)
+    rows = _kept(run, asked, what, table, ask)
+    usable = rows["label"].notna() & (rows["explanations"].str.len() > 0)
+    return rows[usable].astype({"label": int})
 
 
-def _read_rationales(asked: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
+def _read_rationales(asked: Mapping[str, Any], again: bool, table: pd.DataFrame) -> pd.DataFrame:
     with scoring.teacher(asked) as classifier:
         none = np.full(len(table), np.nan)
-        own = rationales.read(table, none, classifier.generate(table))
-        differing = table[table["id"].isin(rationales.differing(own)["id"])]
-        told = rationales.rationalised(own, differing, classifier.rationalise(differing))
-    rows = own[["id", "label", "explanations"]]
-    return rows.assign(told_label=told["label"], told=told["explanations"])
+        rows = rationales.read(table, none, classifier.generate(table))
+        if again:
+            differing = table[table["id"].isin(rationales.differing(rows)["id"])]
+            rows = rationales.rationalised(rows, differing, classifier.rationalise(differing))
+    return rows[["id", "label", "explanations"]]
 
 
 def _teacher(run: Run) -> dict[str, Any]:
@@ -196,7 +195,7 @@ def _marked(run: Run, table: pd.DataFrame, whose: str) -> pd.DataFrame:
         ],
         "quotes": [[q["input"] for q in told.get(i, []) if q["how"]] for i in table["id"]],
     }
-    both = [bool(a and b) for a, b in zip(*marked.values(), strict=True)]
+    both = np.array([bool(a and b) for a, b in zip(*marked.values(), strict=True)])
     hateful = rows[both & (rows["label"] == 1)]
     if hateful.empty:
         raise ValueError("no post has words marked by people (01.sources without hatexplain?)")

@@ -2,9 +2,11 @@
 
 import random
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from fakes import FakeEngine
+from scipy.special import expit
 
 from hsd_utils import posts, predictions, prompts, provenance, readers, sampling, scoring, trial
 from hsd_utils.paths import Run
@@ -39,8 +41,8 @@ finals:
 def said(noise, name, table):
     """P(hate) by text: the label blurred by so much noise."""
     draw = random.Random(name)
-    clip = [min(0.95, max(0.05, label + draw.gauss(0, noise))) for label in table["label"]]
-    return dict(zip(table["text"], clip, strict=True))
+    p = [float(expit(4 * (label - 0.5 + draw.gauss(0, noise)))) for label in table["label"]]
+    return dict(zip(table["text"], p, strict=True))
 
 
 class Lab:
@@ -75,14 +77,14 @@ class Lab:
         predictions.write(rows, RUN.predictions("teacher", "eval"))
 
     @contextmanager
-    def opener(self, noise, name):
+    def opener(self, noise, name, converse=prompts.student):
         self.opened.append(name)
         engine = FakeEngine(said(noise, name, self.table), model=f"fake/{name}")
         with Store.open(engine.identity) as store:
-            yield Classifier(engine, store, converse=prompts.student)
+            yield Classifier(engine, store, converse=converse)
 
     def teacher(self, asked):
-        return self.opener(0.8, "teacher")
+        return self.opener(0.8, "teacher", partial(prompts.teacher, **asked["prompt"]))
 
     def student(self, trained, asked, adapter: Path):
         assert (adapter / "adapter").exists()
