@@ -115,3 +115,16 @@ def finals(
     by_claim = {row["claim"]: row["p_holm"] for row in corrected}
     stands = {pair["claim"]: pair.get("plan") for pair in pairs}
     return [row | {"p_holm": by_claim.get(stands[row["claim"]])} for row in made]
+
+
+def final_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The final pairs for people, a row a pair."""
+    shown = {"p_value": "p (bootstrap)", "p_holm": "p (Holm)", "n": "posts"}
+    made = [
+        {"claim": row["claim"], "pair": f"{row['a']} - {row['b']}", "seeds": len(row["seeds"])}
+        | {"macro-F1 difference": {"value": row["difference"], **row}}
+        | {title: row[key] for key, title in shown.items()}
+        for row in rows
+    ]
+    columns = ["claim", "pair", "seeds", "macro-F1 difference", *shown.values()]
+    return pd.DataFrame(made, columns=columns)

@@ -1,50 +1,54 @@
-"""One training of the study for real, a few posts and steps of the smallest model."""
+"""One cell of the study for real: a few posts and steps of the smallest model, then its P(hate)."""
 
+import numpy as np
 import pytest
 from conftest import SMALL
+from studied import RUN, Lab
 
-from hsd_utils import objectives, provenance, scoring, trial
-
-TEXTS = "the tea is warm|a red bus came|we like rain|my cat naps".split("|")
-ROWS = [
-    {"text": t, "label": i % 2, "p_hate": 0.8, "explanations": [{"input": t, "explanation": "so"}]}
-    for i, t in enumerate(TEXTS)
-]
-
-
-@pytest.fixture
-def settings(small):
-    found = provenance.defaults("03_qlora_distillation") | {"batch_size": 2, "warmup_steps": 0}
-    return found | {"objective": "label_only", "label_first": True, "tokens_as": "", "epochs": 1}
+from hsd_utils import models, objectives, paths, predictions, provenance, scoring, study, trial
 
 
 @pytest.mark.slow
-def test_it_sees_as_many_tokens_as_the_other_objective_and_can_be_asked(
-    settings, tmp_path, monkeypatch
-):
-    from hsd_utils.engines import transformers
+def test_a_real_cell_is_trained_on_as_many_tokens_as_asked_and_scored(small, tmp_path, monkeypatch):
+    fit, student, weights = trial.fit, scoring.student, paths.cache() / "models"
+    Lab(monkeypatch, tmp_path)
+    paths.cache().mkdir(parents=True)
+    (paths.cache() / "models").symlink_to(weights.resolve(), target_is_directory=True)
+    sent = []
+    monkeypatch.setattr(trial, "fit", lambda *sends: sent.append(sends) or fit(*sends))
+    monkeypatch.setattr(scoring, "student", student)
+    asked = {"engine": "openvino", "engine_settings": {}, "constrained": False, "max_tokens": 9}
+    provenance.write_json(RUN.results("04_evaluation"), {"asked": asked, "comparisons": []})
 
-    folder = tmp_path / "matched-0"
-    used = settings | {"tokens_as": "weighted", "patience": 9}
-    found = trial.fit({"distil": ROWS, "dev": ROWS[:2]}, used, folder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    made = study.read()
+    (cell,) = [c for c in made["cells"] if c["name"] == "label_only, tokens" and c["seed"] == 0]
+    short = {"batch_size": 2, "epochs": 1, "warmup_steps": 0}
+    cell = cell | {"final": False, "changes": cell["changes"] | short}
+    (line,) = study.execute(RUN, made | {"cells": [cell]}, 4)
+    assert "failed" not in line and "roc_auc" in line
+    ((row,), left) = study.finished(RUN, made | {"cells": [cell]}, 4)
+    assert not left and row["n"] == 4 and row["seconds"] > 0
+
+    tokenizer = models_tokenizer()
+    targets = sent[0][0]["distil"]
 
     def tokens(objective):
-        encoded = objectives.encode_all(
-            objectives.examples(ROWS, objective), tokenizer, "answer", 768
-        )
-        return sum(len(example["input_ids"]) for example in encoded)
+        made = objectives.examples(targets, objective)
+        return sum(len(objectives.encode(e, tokenizer)["input_ids"]) for e in made)
 
-    assert found["examples"] == 4 and found["seconds"] > 0 and found["dev_loss"] > 0
-    assert tokens("weighted") > 1.2 * tokens("label_only")
-    one_batch = tokens("label_only") / 2
-    assert abs(found["tokens"] - tokens("weighted")) <= one_batch
-    monkeypatch.setenv("HSD_CACHE", str(tmp_path))
-    about = {"base": SMALL, "objective": "label_only", "label_first": True}
-    asked = {"engine": "transformers", "engine_settings": {}, "constrained": False, "max_tokens": 9}
-    assert scoring.student(about, asked, adapter=folder)
+    assert tokens("weighted") > 1.1 * tokens("label_only")
+    assert abs(row["tokens"] - tokens("weighted")) <= 0.75 * tokens("label_only")  # whole batches
+    said = predictions.load(RUN.study(f"{row['key']}.jsonl"))
+    assert len(said) == 48 and not said["unread"].any()
+    assert said["p_hate"].between(0, 1).all() and np.ptp(said["p_hate"]) > 0
 
 
-def test_a_training_that_fails_says_why(settings, tmp_path):
-    with pytest.raises(RuntimeError, match="(?s)training in x-0 failed.*KeyError: 'distil'"):
-        trial.fit({}, settings, tmp_path / "x-0")
+def models_tokenizer():
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(models.torch_weights(SMALL))
+
+
+def test_a_training_that_fails_says_why(tmp_path):
+    with pytest.raises(RuntimeError, match="(?s)training in x-0 failed.*KeyError: 'student'"):
+        trial.fit({}, {}, tmp_path / "x-0")
