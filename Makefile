@@ -36,7 +36,7 @@ reference: $(READY)
 # No cell is begun after so many minutes; the same command goes on with what is left.
 MINUTES ?= 25
 study: $(READY)
-	$(PY) -m hsd_utils.study reference --minutes $(MINUTES)
+	$(PY) -m hsd_utils.study reference --minutes $(MINUTES) $(ARGS)
 	$(PY) -m hsd_utils.pipeline reference --only 08
 
 test: $(READY)

@@ -108,9 +108,9 @@ def finals(
         shown = {k: tested[metric][k] for k in ("difference", "low", "high", "p_value")}
         about |= {"n": len(held_out), "metric": metric, plan["beside"]: tested[plan["beside"]]}
         made.append({key: pair[key] for key in ("claim", "a", "b")} | shown | about)
-        if "plan" in pair:
-            (named,) = plan["confirmatory"][pair["plan"]]["pairs"]
-            family.append(made[-1] | dict(zip("ab", named, strict=True)))
+        claim = plan["confirmatory"].get(pair.get("plan"), {"pairs": []})
+        if claim.get("taught") in (None, mine[0]["supervision"]):
+            family += [made[-1] | dict(zip("ab", named, strict=True)) for named in claim["pairs"]]
     corrected = analysis_plan.corrected(family, plan, taught="teacher")
     by_claim = {row["claim"]: row["p_holm"] for row in corrected}
     stands = {pair["claim"]: pair.get("plan") for pair in pairs}

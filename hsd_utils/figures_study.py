@@ -37,9 +37,11 @@ def factor(rows: Sequence[dict], baseline: str = "", width: float = PAGE) -> Fig
 def learning_curve(rows: Sequence[dict], width: float = COLUMN) -> Figure:
     """ROC-AUC by the number of posts learned from, a line for each kind of label.
 
-    rows: those of ``ablations.summary`` that differ in nothing else.
+    rows: those of ``ablations.summary`` that differ in nothing else; one that learned from no
+    post, the teacher, is a horizontal line.
     """
     rows = pd.DataFrame(rows)
+    untaught, rows = rows[rows["n"] == 0], rows[rows["n"] > 0]
     figure, axes = plt.subplots(figsize=(width, 2.4))
     looks = zip(rows.groupby("label_source"), "oDs^", strict=False)
     for place, ((source, mine), marker) in enumerate(looks):
@@ -48,6 +50,8 @@ def learning_curve(rows: Sequence[dict], width: float = COLUMN) -> Figure:
         reach = [found["value"] - found["low"], found["high"] - found["value"]]
         style = {"marker": marker, "color": BLIND[place], "capsize": 2}
         axes.errorbar(mine["n"] * 1.03**place, found["value"], reach, label=source, **style)
+    for name, metrics in zip(untaught["name"], untaught["metrics"], strict=True):
+        axes.axhline(metrics["roc_auc"]["value"], color="black", lw=0.9, ls=":", label=name)
     axes.set(xscale="log", xlabel="posts learned from", ylabel="ROC-AUC on dev")
     sizes = sorted(rows["n"].unique())
     axes.set_xticks(sizes, [f"{n:,}" for n in sizes])

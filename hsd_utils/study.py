@@ -56,7 +56,9 @@ JUDGED = ("macro_f1", "roc_auc")
 
 
 def read(path: Path = FILE) -> dict[str, Any]:
-    """The grid: posts, cells in the order of work, and finals.
+    """The grid: posts, cells in the order of work, finals, and ``beside``.
+
+    beside: factor -> cells of other factors that its figure shows too.
 
     A cell, once a seed, has name, factor, seed, final, ``differs`` (from the baseline) and
     ``changes`` (what notebook 03's parameters do not give).  Raises ValueError, naming the
@@ -77,7 +79,11 @@ def read(path: Path = FILE) -> dict[str, Any]:
         cells += [made[row["name"]] for row in block.get("cells", [])]
         if "cells" not in block:  # one pair after the other, so that the first is whole soon
             cells += [made[name] | {"seed": seed} for name in final for seed in others]
-    return {"posts": grid["posts"], "cells": cells, "finals": grid["finals"]}
+    beside: dict[str, list[str]] = {}
+    for block in grid["factors"]:
+        _known(block.get("beside", []), names, "a cell")
+        beside.setdefault(block["factor"], []).extend(block.get("beside", []))
+    return {"posts": grid["posts"], "cells": cells, "beside": beside, "finals": grid["finals"]}
 
 
 def _cell(row: dict, baseline: dict, seed: int) -> dict[str, Any]:
@@ -106,8 +112,8 @@ def _known(given, known, what: str) -> None:
 def settings(run: Run, cell: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a cell: the parameters of the run's notebook 03, and what differs."""
     manifest = run.stage_manifest(TRAINING)
-    if not manifest.exists():
-        raise FileNotFoundError(f"run {run.name} has no student yet: execute 01 to 04 first")
+    if not (manifest.exists() and run.results("04_evaluation").exists()):
+        raise FileNotFoundError(f"run {run.name} is not evaluated yet: execute 01 to 04 first")
     found = json.loads(manifest.read_text(encoding="utf-8"))["parameters"]
     left_out = ("run", "recipe", "reveal")
     known = {key: value for key, value in found.items() if key not in left_out}
@@ -175,7 +181,7 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
         wanted = round(used["size"] * size)
         chosen = {
             "distil": supervision.posts_for(run, used, wanted),
-            "dev": supervision.spread(samples["dev"], max(4, wanted // 5)),
+            "dev": supervision.spread(samples["dev"], min(100, max(4, wanted // 5))),
         }
         targets = {s: supervision.taught(run, rows, used) for s, rows in chosen.items()}
         slug = re.sub(r"\W+", "-", cell["name"])

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 from studied import GRID, RUN, Lab
 
-from hsd_utils import ablations, ledger, paths, predictions, statistics, study
+from hsd_utils import ablations, figures_study, ledger, paths, predictions, statistics, study
 
 
 @pytest.fixture
@@ -124,3 +124,28 @@ def test_files_are_those_listed_and_hold_no_post(lab):
         assert not [text for text in texts if text[:30] in content], file.name
     rows = pd.DataFrame(json.loads(RUN.table("study", "json").read_text()))
     assert list(rows["cell"]) == ["label_only", "soft"]
+
+
+def drawn(name, value, **more):
+    measure = {"value": value, "low": value - 0.1, "high": value + 0.1}
+    return {"name": name, "metrics": dict.fromkeys(("macro_f1", "roc_auc"), measure)} | more
+
+
+def test_the_learning_curve_goes_by_size_and_the_teacher_is_a_line():
+    sizes = {"a": (500, 0.7), "b": (125, 0.6), "the teacher": (0, 0.65)}
+    rows = [drawn(k, v, n=n, label_source="gold") for k, (n, v) in sizes.items()]
+    (axes,) = figures_study.learning_curve(rows).axes
+    (curve,) = (line for line in axes.lines if line.get_marker() == "o")
+    (level,) = (line for line in axes.lines if line.get_linestyle() == ":")
+    assert list(curve.get_xdata()) == [125, 500] and list(curve.get_ydata()) == [0.6, 0.7]
+    assert set(level.get_ydata()) == {0.65} and level.get_label() == "the teacher"
+    plt.close("all")
+
+
+def test_a_factor_s_figure_has_a_row_a_cell_and_the_baseline_s_value():
+    figure = figures_study.factor([drawn("base", 0.5), drawn("other", 0.6)], "base")
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["base", "other"]
+    for axes in figure.axes:
+        dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
+        assert [list(line.get_xdata()) for line in dotted] == [[0.5, 0.5]]
+    plt.close("all")

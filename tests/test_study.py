@@ -31,7 +31,8 @@ def order(cells):
 def test_the_grid_of_the_project_can_be_read_and_asks_for_what_the_plan_tests():
     grid, plan = study.read(), analysis_plan.read()
     names = [cell["name"] for cell in grid["cells"]]
-    assert names[:4] == ["label_only", "soft labels", "gold", "weighted"]  # the most telling
+    assert names[:5] == ["label_only", "soft labels", "gold", "the teacher", "weighted"]
+    assert set(grid["beside"]["training size"]) == {"gold", "soft labels", "the teacher"}
     claims = {pair.get("plan"): pair for pair in grid["finals"]}
     assert {"C2", "C4"} <= set(claims) and set(claims) - {None} <= set(plan["confirmatory"])
     for pair in grid["finals"]:
@@ -63,6 +64,11 @@ def test_cells_of_one_seed_come_first_and_the_final_ones_come_again(grid):
         ("{shots: 2}", "{shot: 2}", "2 shots: prompts: .*shot"),
         ("{shots: 2}", "{shots: 40}", "2 shots: prompts: 20 demonstrations"),
         ("name: soft,", "name: label_only,", "two cells are called 'label_only'"),
+        (
+            "factor: shots",
+            "factor: shots\n    beside: [sofd]",
+            "'sofd' is not a cell; did you mean",
+        ),
         ("a: soft,", "a: sotf,", "'sotf' is not a final cell; did you mean 'soft'"),
     ],
 )
