@@ -32,13 +32,13 @@ from hsd_utils import (
     paths,
     posts,
     predictions,
-    prompts,
     provenance,
     rationales,
     scoring,
     supervision,
     trial,
 )
+from hsd_utils.machine import environment
 from hsd_utils.paths import Run
 
 FILE = paths.NOTEBOOKS / "study.yaml"
@@ -93,11 +93,10 @@ def _cell(row: dict, baseline: dict, seed: int) -> dict[str, Any]:
     changes = baseline | row
     for key, words in WORDS.items():
         _known({changes.get(key, words[0])}, words, f"a {key}")
-    for change in changes["prompts"]:
-        try:
-            prompts.teacher("", **change)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{about['name']}: prompts: {error}") from None
+    try:
+        supervision.check(changes)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{about['name']}: {error}") from None
     return about | {"differs": row, "changes": changes}
 
 
@@ -125,7 +124,8 @@ def key(run: Run, cell: Mapping[str, Any], size: int) -> str:
     samples = [paths.sha256(run.sample(split)) for split in paths.SPLITS]
     teacher = json.loads(run.results("02_cot_teacher").read_text(encoding="utf-8"))["teacher"]
     teacher = [teacher.get(name) for name in ("model", "engine", "prompt")]
-    whole = json.dumps([settings(run, cell), size, samples, teacher], sort_keys=True)
+    about = [settings(run, cell), cell["final"], size, samples, teacher]
+    whole = json.dumps(about, sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
@@ -139,7 +139,7 @@ def finished(run: Run, grid: Mapping[str, Any], size: int) -> tuple[list[dict], 
         except (ValueError, KeyError):
             continue  # cut off by a kill: that cell is worked on again
     keyed = [(known.get(key(run, cell, size)), cell) for cell in grid["cells"]]
-    about = ("name", "factor", "final")  # these may be changed without a new training
+    about = ("name", "factor")  # these may be changed without a new training
     done = [row | {name: cell[name] for name in about} for row, cell in keyed if row]
     return done, [cell for row, cell in keyed if not row]
 
@@ -174,7 +174,7 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
     splits = ["dev", "cal", *(["eval"] if cell["final"] else [])]
     samples = {split: posts.read_jsonl(run.sample(split)) for split in splits}
     table = pd.concat([s[["id", "text"]] for s in samples.values()], ignore_index=True)
-    trained = {"n": 0, "tokens": 0, "seconds": 0.0}
+    trained = {"n": 0, "tokens": 0, "seconds": 0.0, "objective": None, "label_source": None}
     if used["model"] == "teacher":
         p = supervision.teacher_p(run, table, used["prompts"])
     else:
@@ -187,6 +187,7 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
         slug = re.sub(r"\W+", "-", cell["name"])
         folder = run.study(f"{slug}-{cell['seed']}")
         trained = trial.fit(targets, used, folder) | {"n": len(targets["distil"])}
+        trained |= {key: used[key] for key in ("objective", "label_source")}
         about = {"base": used["student"], **{k: used[k] for k in ("objective", "label_first")}}
         asked = json.loads(run.results("04_evaluation").read_text(encoding="utf-8"))["asked"]
         with scoring.student(about, asked, adapter=folder) as classifier:
@@ -205,11 +206,10 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
     source = "none" if used["model"] == "teacher" else "gold" if gold else "teacher"
     return {"key": digest, "seed": cell["seed"], "posts": size, "changes": cell["changes"]} | {
         **trained,
-        "objective": used["objective"],
-        "label_source": used["label_source"],
         "supervision": source,
         "threshold": threshold,
         "unread": int(rows["unread"].sum()),
+        "commit": environment()["commit"],
         "metrics": {name: judged[name] for name in JUDGED},
     }
 

@@ -20,12 +20,34 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from hsd_utils import contamination, objectives, posts, predictions, rationales, readers, scoring
+from hsd_utils import (
+    contamination,
+    objectives,
+    posts,
+    predictions,
+    prompts,
+    rationales,
+    readers,
+    scoring,
+)
 from hsd_utils.paths import SPLITS, Run
 
 SOURCES = ("gold", "teacher", "teacher_median", "teacher_soft")
 REASONS = ("teacher", "shuffled", "human", "quotes")
 MARKED = "This is what makes the post hateful."  # said of each quote, a person's or the teacher's
+
+
+def check(settings: Mapping[str, Any]) -> None:
+    """Raises ValueError or TypeError for settings that do not go together, or no prompt's."""
+    explained = settings["objective"] != "label_only"
+    if settings["label_source"] == "teacher_median" and explained:
+        raise ValueError("teacher_median goes with label_only: a rationale explains its own label")
+    if settings["disagreement"] == "rationalise" and not explained:
+        raise ValueError("rationalise goes with rationales: for labels alone, label_source: gold")
+    if settings["rationales"] in ("human", "quotes") and settings["label_source"] != "gold":
+        raise ValueError("marked words go with the label they were marked for, label_source: gold")
+    for change in settings["prompts"]:
+        prompts.teacher("", **change)
 
 
 def posts_for(run: Run, settings: Mapping[str, Any], size: int) -> pd.DataFrame:
@@ -121,10 +143,10 @@ def flipped(rows: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
     return rows.assign(label=label, p_hate=p)
 
 
-def teacher_p(run: Run, table: pd.DataFrame, prompts=({},)) -> np.ndarray:
+def teacher_p(run: Run, table: pd.DataFrame, changes=({},)) -> np.ndarray:
     """The teacher's P(hate) (n,), mean over prompts, each 02's prompt with some words changed."""
     each = []
-    for change in prompts:
+    for change in changes:
         asked = _teacher(run)
         asked["prompt"] = asked["prompt"] | change
         each.append(_kept(run, asked, "p_hate", table, partial(_read_p, asked)))

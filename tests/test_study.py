@@ -61,8 +61,11 @@ def test_cells_of_one_seed_come_first_and_the_final_ones_come_again(grid):
         ("objective: weighted", "objective: wieghted", "'wieghted'.*did you mean 'weighted'"),
         ("label_source: teacher_soft", "label_source: sof", "'sof' is not a label_source"),
         ("alpha: 0.3", "alhpa: 0.3", "'alhpa' is not a setting; did you mean 'alpha'"),
-        ("{shots: 2}", "{shot: 2}", "2 shots: prompts: .*shot"),
-        ("{shots: 2}", "{shots: 40}", "2 shots: prompts: 20 demonstrations"),
+        ("{shots: 2}", "{shot: 2}", "2 shots: .*argument 'shot'"),
+        ("{shots: 2}", "{shots: 40}", "2 shots: 20 demonstrations"),
+        ("alpha: 0.3", "label_source: teacher_median", "weighted: teacher_median goes with"),
+        ("alpha: 0.3", "rationales: human", "weighted: marked words go with"),
+        ("label_source: teacher_soft", "disagreement: rationalise", "soft: rationalise goes with"),
         ("name: soft,", "name: label_only,", "two cells are called 'label_only'"),
         (
             "factor: shots",
@@ -114,7 +117,7 @@ def test_a_result_says_what_was_measured(lab, grid):
         assert row["metrics"]["roc_auc"]["value"] == pytest.approx(expected)
         expected = metrics.best_threshold(cal["label"], on["cal"])
         assert row["threshold"] == pytest.approx(expected)
-        assert ("eval" in said.index) == row["final"] == (row["name"] != "2 shots")
+        assert ("eval" in said.index) == (row["name"] != "2 shots")
     by = {row["name"]: row for row in done}
     assert by["soft"]["supervision"] == "teacher" and by["2 shots"]["supervision"] == "none"
     assert by["soft"]["n"] == 16 and by["2 shots"]["n"] == 0
@@ -147,16 +150,17 @@ def test_other_settings_posts_or_sizes_are_other_cells(lab, grid):
     (first, soft, *_) = grid()["cells"]
     keys = {study.key(RUN, first, 16), study.key(RUN, first, 8), study.key(RUN, soft, 16)}
     keys.add(study.key(RUN, first | {"seed": 1}, 16))
+    keys.add(study.key(RUN, first | {"final": False}, 16))  # without eval's P(hate)
     samples = RUN.sample("cal").read_text()
     RUN.sample("cal").write_text(samples + "\n")
     keys.add(study.key(RUN, first, 16))
-    assert len(keys) == 5
+    assert len(keys) == 6
 
 
 def test_what_cannot_be_read_counts_as_half_and_is_counted(lab, grid, monkeypatch):
     made = grid()
     monkeypatch.setattr(
-        study.supervision, "teacher_p", lambda run, table, prompts: np.full(len(table), np.nan)
+        study.supervision, "teacher_p", lambda run, table, changes: np.full(len(table), np.nan)
     )
     row = study._worked(RUN, made["cells"][-1], 16)
     assert row["unread"] == 48 and row["metrics"]["roc_auc"]["value"] == 0.5
