@@ -15,7 +15,7 @@ FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help run reference test test-full bench more lab venv clean
+.PHONY: help run reference study test test-full bench more lab venv clean
 help:
 	@echo "make run        the demonstration on a laptop, posts to figures"
 	@echo "make test       style checks and all tests"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench      our engines beside the released loop and their peers"
 	@echo "make lab        JupyterLab on the project's kernel"
 	@echo "make reference  the larger run on public data sets (hours)"
+	@echo "make study      the ablations of the reference run, MINUTES=25 at a time"
 	@echo "make venv       only the set-up"
 	@echo "make clean      remove runs that are not committed and tools' caches"
 
@@ -31,6 +32,12 @@ run: $(READY)
 
 reference: $(READY)
 	$(PY) -m hsd_utils.pipeline reference $(ARGS)
+
+# No cell is begun after so many minutes; the same command goes on with what is left.
+MINUTES ?= 25
+study: $(READY)
+	$(PY) -m hsd_utils.study reference --minutes $(MINUTES) $(ARGS)
+	$(PY) -m hsd_utils.pipeline reference --only 08
 
 test: $(READY)
 	$(PY) -m ruff check .

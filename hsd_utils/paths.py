@@ -94,6 +94,10 @@ class Run:
         """Which model wrote what; not in the folder that goes to raters."""
         return self.folder / "ratings-key.jsonl"
 
+    def study(self, name: str) -> Path:
+        """What ``make study`` keeps: finished cells, their P(hate), what the teacher said."""
+        return self.folder / "study" / name
+
     def figure(self, name: str, suffix: str) -> Path:
         """``suffix`` is ``pdf``, ``png`` or ``json`` (the data behind the figure)."""
         return self.folder / "figures" / f"{name}.{suffix}"

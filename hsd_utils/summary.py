@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import paths, tables
+from hsd_utils import ablations, paths, tables
 from hsd_utils.paths import Run
 
 MEASURES = {"macro_f1": "macro-F1", "f1": "F1 (hate)", "accuracy": "accuracy", "roc_auc": "ROC-AUC"}
@@ -54,6 +54,8 @@ def describe(metrics: Mapping[str, Any]) -> str:
         parts.append(tables.markdown(_main(metrics["models"])))
     if "comparisons" in metrics:
         parts.append(tables.markdown(paired(metrics["comparisons"])))
+    if tested := metrics.get("study", {}).get("finals"):
+        parts.append(tables.markdown(ablations.final_table(tested)))
     if "explanations" in metrics:
         parts.append(tables.markdown(_explained(metrics["explanations"]["measures"])))
     if "efficiency" in metrics:

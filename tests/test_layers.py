@@ -16,10 +16,10 @@ LAYERS = {
     "models": "download models export engines store scoring objectives training encoder baselines",
     "measures": "metrics statistics timing rationales predictions bootstrap calibration "
     "explanations plausibility faithfulness reasons hatexscore analysis_plan subgroups prevalence "
-    "robustness contamination",
+    "robustness contamination ablations",
     "report": "machine look figures tables ratings provenance cards summary verdict_card "
-    "explanation_figures figures_shift ledger",
-    "pipeline": "preflight pipeline detect bench",
+    "explanation_figures figures_shift figures_study ledger",
+    "pipeline": "preflight pipeline detect bench supervision trial study",
 }
 LAYER = {module: layer for layer, names in LAYERS.items() for module in names.split()}
 ORDER = list(LAYERS)

@@ -22,10 +22,12 @@ from hsd_utils.provenance import STAGES
 
 pytestmark = pytest.mark.slow
 FIGURES = "sampling rationales f1 confusion reliability roc latency memory cost faithfulness "
-FIGURES += "explanations risk_coverage functional prevalence simulator robustness"
+FIGURES += "explanations risk_coverage functional prevalence simulator robustness "
+FIGURES += "study_label_source study_learning_curve"
 TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings calibration "
 TABLES += "explanation_text plausibility faithfulness reasons hatexscore explanations_by "
-TABLES += "transfer functional targets groups prevalence robustness left_out contamination"
+TABLES += "transfer functional targets groups prevalence robustness left_out contamination "
+TABLES += "study study_finals"
 REAL = ["-p", "01.sources=[davidson, ethos]"]
 MODELS = ("teacher", "base", "student")
 BASELINES = ("majority", "tfidf_svm", "tfidf_lr")
@@ -91,6 +93,8 @@ def test_metrics_have_their_shape(done):
     assert all(row["p50"] > 0 for row in metrics["efficiency"]["rows"])
     assert {row["model"] for row in metrics["efficiency"]["rows"]} == set(MODELS)
     assert [c["b"] for c in metrics["comparisons"]] == ["teacher", "base", *BASELINES]
+    (cell,) = metrics["study"]["cells"]
+    assert cell["name"] == "gold" and all(map(is_measure, cell["metrics"].values()))
     assert metrics["hatecheck"]["functionalities"] and metrics["prevalence"]["rates"]
     assert metrics["student"]["log"] and metrics["teacher"]["ledger"]["answers"] == 24
 

@@ -1,0 +1,130 @@
+"""What the study found: each cell against the baseline on ``dev``, the final pairs on ``eval``.
+
+Over several trainings of a cell intervals are those of the hierarchical bootstrap, over seeds
+and posts together.
+
+    rows = ablations.summary(run, done, posts.read_jsonl(run.sample("dev")), 1000, seed=0)
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from hsd_utils import analysis_plan, predictions, statistics
+from hsd_utils.paths import Run
+
+MEASURES = {"macro_f1": "predicted", "roc_auc": "p_hate"}
+BASELINE = "label_only"
+ABOUT = ("name", "factor", "objective", "label_source", "supervision", "n", "tokens")
+
+
+def trainings(run: Run, done: Sequence[Mapping], name: str, table: pd.DataFrame, split: str):
+    """What each training of a cell said of the posts: frames with p_hate and predicted."""
+    kept = [
+        predictions.load(run.study(f"{row['key']}.jsonl")) for row in done if row["name"] == name
+    ]
+    kept = [rows[rows["split"] == split].set_index("id").loc[table["id"]] for rows in kept]
+    return kept
+
+
+def summary(
+    run: Run, done: Sequence[Mapping], dev: pd.DataFrame, resamples: int, seed: int
+) -> list[dict[str, Any]]:
+    """A row a cell: what it is, seeds, split, metrics, and ``difference`` from the baseline.
+
+    metrics and difference hold macro_f1 and roc_auc as {value, low, high}.
+    """
+    label, made = dev["label"].to_numpy(), []
+    said = {name: trainings(run, done, name, dev, "dev") for name in [row["name"] for row in done]}
+    for name, rows in said.items():
+        mine = [row for row in done if row["name"] == name]
+        found = {"metrics": {}, "difference": {}}
+        for measure, column in MEASURES.items():
+            a = [frame[column].to_numpy() for frame in rows]
+            # A perfect model's measure is 1 on every resample: what is left is the cell's own.
+            alone = _compared(label, a, [label], measure, resamples, seed)
+            found["metrics"][measure] = {k: 1 + alone[k] for k in ("value", "low", "high")}
+            if BASELINE in said and name != BASELINE:
+                b = [frame[column].to_numpy() for frame in said[BASELINE]]
+                found["difference"][measure] = _compared(label, a, b, measure, resamples, seed)
+        about = {key: mine[0][key] for key in ABOUT} | {"seeds": [row["seed"] for row in mine]}
+        made.append(about | {"split": "dev"} | found)
+    return made
+
+
+def _compared(label, a, b, metric: str, resamples: int, seed: int) -> dict[str, float]:
+    found = statistics.hierarchical(label, a, b, metric=metric, resamples=resamples, seed=seed)
+    return {"value": found["difference"]} | {k: found[k] for k in ("low", "high", "p_value")}
+
+
+def complete(grid: Mapping[str, Any], done: Sequence[Mapping]) -> list[dict[str, str]]:
+    """The final pairs of which every training is done: earlier nobody looks at eval."""
+    names = [row["name"] for row in done]
+    wanted = [cell["name"] for cell in grid["cells"]]
+    return [
+        pair
+        for pair in grid["finals"]
+        if all(names.count(pair[side]) == wanted.count(pair[side]) for side in "ab")
+    ]
+
+
+def finals(
+    run: Run,
+    pairs: Sequence[Mapping[str, str]],
+    done: Sequence[Mapping],
+    held_out: pd.DataFrame,
+    others: Sequence[Mapping],
+    plan: Mapping[str, Any],
+    seed: int,
+) -> list[dict[str, Any]]:
+    """The final pairs on eval: claim, a, b, difference, low, high, p_value, p_holm, seeds, n.
+
+    seeds: those of a.  others: the comparisons of notebook 04, which belong to the plan's family
+    too (C3).  A pair that stands for no claim of the plan is exploratory, its p_holm null.
+    """
+    label, metric = held_out["label"].to_numpy(), plan["primary"]
+    teacher = predictions.load(run.predictions("teacher", "eval")).set_index("id")
+    made, family = [], [row for row in others if row["b"] != "teacher"]
+    for pair in pairs:
+        sides = [
+            [teacher.loc[held_out["id"]]]
+            if pair[side] == "teacher"
+            else trainings(run, done, pair[side], held_out, "eval")
+            for side in "ab"
+        ]
+        tested = {
+            name: statistics.hierarchical(
+                label,
+                *[[rows[column].to_numpy() for rows in side] for side in sides],
+                metric=name,
+                resamples=plan["resamples"],
+                seed=seed,
+            )
+            for name, column in MEASURES.items()
+        }
+        mine = [row for row in done if row["name"] == pair["a"]]
+        about = {"supervision": mine[0]["supervision"], "seeds": [row["seed"] for row in mine]}
+        shown = {k: tested[metric][k] for k in ("difference", "low", "high", "p_value")}
+        about |= {"n": len(held_out), "metric": metric, plan["beside"]: tested[plan["beside"]]}
+        made.append({key: pair[key] for key in ("claim", "a", "b")} | shown | about)
+        claim = plan["confirmatory"].get(pair.get("plan"), {"pairs": []})
+        if claim.get("taught") in (None, mine[0]["supervision"]):
+            family += [made[-1] | dict(zip("ab", named, strict=True)) for named in claim["pairs"]]
+    corrected = analysis_plan.corrected(family, plan, taught="teacher")
+    by_claim = {row["claim"]: row["p_holm"] for row in corrected}
+    stands = {pair["claim"]: pair.get("plan") for pair in pairs}
+    return [row | {"p_holm": by_claim.get(stands[row["claim"]])} for row in made]
+
+
+def final_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The final pairs for people, a row a pair."""
+    shown = {"p_value": "p (bootstrap)", "p_holm": "p (Holm)", "n": "posts"}
+    made = [
+        {"claim": row["claim"], "pair": f"{row['a']} - {row['b']}", "seeds": len(row["seeds"])}
+        | {"macro-F1 difference": {"value": row["difference"], **row}}
+        | {title: row[key] for key, title in shown.items()}
+        for row in rows
+    ]
+    columns = ["claim", "pair", "seeds", "macro-F1 difference", *shown.values()]
+    return pd.DataFrame(made, columns=columns)

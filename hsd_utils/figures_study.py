@@ -1,0 +1,61 @@
+"""Figures of the ablation study (notebook 08); like those of ``figures``, from plain data.
+
+figures.save(figures_study.factor(rows), run, "study_objective", rows)
+"""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
+
+from hsd_utils.look import BLIND, COLUMN, PAGE, below, panels
+
+TITLES = {"macro_f1": "macro-F1", "roc_auc": "ROC-AUC"}
+
+
+def factor(rows: Sequence[dict], baseline: str = "", width: float = PAGE) -> Figure:
+    """A row a cell, macro-F1 and ROC-AUC with 95% intervals; the baseline's value as a line.
+
+    rows: those of ``ablations.summary``.
+    """
+    figure, parts = panels(2, width, 0.7 + 0.26 * len(rows), sharey=True)
+    for axes, (measure, title) in zip(parts, TITLES.items(), strict=True):
+        for at, row in enumerate(rows):
+            found, mine = row["metrics"][measure], row["name"] == baseline
+            look = {"color": "black" if mine else BLIND[3], "marker": "s" if mine else "D"}
+            reach = [[found["value"] - found["low"]], [found["high"] - found["value"]]]
+            axes.errorbar([found["value"]], [at], xerr=reach, capsize=2, ls="", **look)
+            if mine:
+                axes.axvline(found["value"], color="black", lw=0.8, ls=":", zorder=0)
+        axes.set(xlabel=f"{title} (95% interval)", ylim=(len(rows) - 0.5, -0.5))
+    parts[0].set_yticks(range(len(rows)), [row["name"] for row in rows])
+    return figure
+
+
+def learning_curve(rows: Sequence[dict], width: float = COLUMN) -> Figure:
+    """ROC-AUC by the number of posts learned from, a line for each kind of label.
+
+    rows: those of ``ablations.summary`` that differ in nothing else; one that learned from no
+    post, the teacher, is a horizontal line.
+    """
+    rows = pd.DataFrame(rows)
+    untaught, rows = rows[rows["n"] == 0], rows[rows["n"] > 0]
+    figure, axes = plt.subplots(figsize=(width, 2.4))
+    looks = zip(rows.groupby("label_source"), "oDs^", strict=False)
+    for place, ((source, mine), marker) in enumerate(looks):
+        mine = mine.sort_values("n")
+        found = pd.DataFrame([metrics["roc_auc"] for metrics in mine["metrics"]])
+        reach = [found["value"] - found["low"], found["high"] - found["value"]]
+        style = {"marker": marker, "color": BLIND[place], "capsize": 2}
+        axes.errorbar(mine["n"] * 1.03**place, found["value"], reach, label=source, **style)
+    for name, metrics in zip(untaught["name"], untaught["metrics"], strict=True):
+        axes.axhline(metrics["roc_auc"]["value"], color="black", lw=0.9, ls=":", label=name)
+    axes.set(xscale="log", xlabel="posts learned from", ylabel="ROC-AUC on dev")
+    sizes = sorted(rows["n"].unique())
+    axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    below(figure, axes)
+    return figure

@@ -1,0 +1,246 @@
+"""The ablation study: a grid of trainings, one factor at a time, most telling cells first.
+
+The grid is data, ``notebooks/study.yaml``.  Each finished cell is a line in the run's
+``study/results.jsonl``, appended at once, so that a killed study repeats nothing that is done.
+Cells are judged on ``dev``, with the threshold that is best on ``cal``; of ``eval`` a final cell
+gets the texts, and notebook 08 alone reads their labels, through the ledger.
+
+    python -m hsd_utils.study reference --minutes 25
+"""
+
+import argparse
+import difflib
+import hashlib
+import json
+import math
+import re
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from filelock import FileLock, Timeout
+
+from hsd_utils import (
+    metrics,
+    objectives,
+    paths,
+    posts,
+    predictions,
+    provenance,
+    rationales,
+    scoring,
+    supervision,
+    trial,
+)
+from hsd_utils.machine import environment
+from hsd_utils.paths import Run
+
+FILE = paths.NOTEBOOKS / "study.yaml"
+TRAINING = "03_qlora_distillation"
+WORDS = {
+    "model": ("student", "teacher"),
+    "objective": objectives.OBJECTIVES,
+    "label_source": supervision.SOURCES,
+    "rationales": supervision.REASONS,
+    "disagreement": rationales.DISAGREEMENT,
+    "loss_on": ("answer", "everything"),
+    "tokens_as": ("", *objectives.OBJECTIVES),
+}
+JUDGED = ("macro_f1", "roc_auc")
+
+
+def read(path: Path = FILE) -> dict[str, Any]:
+    """The grid: posts, cells in the order of work, finals, and ``beside``.
+
+    beside: factor -> cells of other factors that its figure shows too.
+
+    A cell, once a seed, has name, factor, seed, final, ``differs`` (from the baseline) and
+    ``changes`` (what notebook 03's parameters do not give).  Raises ValueError, naming the
+    nearest known word, for an unknown setting, value or cell, and for a name used twice.
+    """
+    grid = yaml.safe_load(path.read_text(encoding="utf-8"))
+    rows = [row | {"factor": f["factor"]} for f in grid["factors"] for row in f.get("cells", [])]
+    names = [row["name"] for row in rows]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{path.name}: two cells are called {twice[0]!r}: rename one")
+    first, *others = grid["seeds"]
+    made = {row["name"]: _cell(row, grid["baseline"], first) for row in rows}
+    final = dict.fromkeys(pair[side] for pair in grid["finals"] for side in "ab")
+    final.pop("teacher", None)
+    _known(final, [name for name in names if made[name]["final"]], "a final cell")
+    cells = []
+    for block in grid["factors"]:
+        cells += [made[row["name"]] for row in block.get("cells", [])]
+        if "cells" not in block:  # one pair after the other, so that the first is whole soon
+            cells += [made[name] | {"seed": seed} for name in final for seed in others]
+    beside: dict[str, list[str]] = {}
+    for block in grid["factors"]:
+        _known(block.get("beside", []), names, "a cell")
+        beside.setdefault(block["factor"], []).extend(block.get("beside", []))
+    return {"posts": grid["posts"], "cells": cells, "beside": beside, "finals": grid["finals"]}
+
+
+def _cell(row: dict, baseline: dict, seed: int) -> dict[str, Any]:
+    about = {"name": row.pop("name"), "factor": row.pop("factor"), "seed": seed}
+    about["final"] = row.pop("final", False)
+    _known(row, {*baseline, *provenance.defaults(TRAINING)}, "a setting")
+    changes = baseline | row
+    for key, words in WORDS.items():
+        _known({changes.get(key, words[0])}, words, f"a {key}")
+    try:
+        supervision.check(changes)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{about['name']}: {error}") from None
+    return about | {"differs": row, "changes": changes}
+
+
+def _known(given, known, what: str) -> None:
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.4)
+            meant = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise ValueError(f"study.yaml: {name!r} is not {what}; {meant}")
+
+
+def settings(run: Run, cell: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a cell: the parameters of the run's notebook 03, and what differs."""
+    manifest = run.stage_manifest(TRAINING)
+    if not (manifest.exists() and run.results("04_evaluation").exists()):
+        raise FileNotFoundError(f"run {run.name} is not evaluated yet: execute 01 to 04 first")
+    found = json.loads(manifest.read_text(encoding="utf-8"))["parameters"]
+    left_out = ("run", "recipe", "reveal")
+    known = {key: value for key, value in found.items() if key not in left_out}
+    return known | cell["changes"] | {"seed": cell["seed"]}
+
+
+def key(run: Run, cell: Mapping[str, Any], size: int) -> str:
+    """What a finished cell is known by: its settings, the samples, the teacher."""
+    samples = [paths.sha256(run.sample(split)) for split in paths.SPLITS]
+    teacher = json.loads(run.results("02_cot_teacher").read_text(encoding="utf-8"))["teacher"]
+    teacher = [teacher.get(name) for name in ("model", "engine", "prompt")]
+    about = [settings(run, cell), cell["final"], size, samples, teacher]
+    whole = json.dumps(about, sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def finished(run: Run, grid: Mapping[str, Any], size: int) -> tuple[list[dict], list[dict]]:
+    """Results of the grid's cells, in its order, and the cells that are left."""
+    file, known = run.study("results.jsonl"), {}
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        try:
+            row = json.loads(line)
+            known[row["key"]] = row
+        except (ValueError, KeyError):
+            continue  # cut off by a kill: that cell is worked on again
+    keyed = [(known.get(key(run, cell, size)), cell) for cell in grid["cells"]]
+    about = ("name", "factor")  # these may be changed without a new training
+    done = [row | {name: cell[name] for name in about} for row, cell in keyed if row]
+    return done, [cell for row, cell in keyed if not row]
+
+
+def execute(run: Run, grid: Mapping[str, Any], size: int, minutes: float = math.inf):
+    """Work through the cells that are left; yields a line for each done, and for one that failed.
+
+    No cell is begun once ``minutes`` have passed; one that failed is left for the next call.
+    """
+    started = time.perf_counter()
+    for cell in finished(run, grid, size)[1]:
+        clock = time.perf_counter()
+        if clock - started >= 60 * minutes:
+            return
+        shown = f"{cell['name']}, seed {cell['seed']}"
+        try:
+            row = _worked(run, cell, size)
+        except (RuntimeError, ValueError) as error:
+            yield f"{shown}: failed: {error}"
+            continue
+        file = run.study("results.jsonl")
+        whole = not file.exists() or file.read_bytes()[-1:] in (b"", b"\n")
+        with open(file, "a", encoding="utf-8") as lines:
+            lines.write(("" if whole else "\n") + json.dumps(row) + "\n")
+        found = ", ".join(f"{name} {row['metrics'][name]['value']:.3f}" for name in JUDGED)
+        yield f"{shown}: {found}; {time.perf_counter() - clock:.0f} s"
+
+
+def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """The result of one cell; its P(hate) is kept, its weights are not."""
+    used, digest = settings(run, cell), key(run, cell, size)
+    splits = ["dev", "cal", *(["eval"] if cell["final"] else [])]
+    samples = {split: posts.read_jsonl(run.sample(split)) for split in splits}
+    table = pd.concat([s[["id", "text"]] for s in samples.values()], ignore_index=True)
+    trained = {"n": 0, "tokens": 0, "seconds": 0.0, "objective": None, "label_source": None}
+    if used["model"] == "teacher":
+        p = supervision.teacher_p(run, table, used["prompts"])
+    else:
+        wanted = round(used["size"] * size)
+        chosen = {
+            "distil": supervision.posts_for(run, used, wanted),
+            "dev": supervision.spread(samples["dev"], min(100, max(4, wanted // 5))),
+        }
+        targets = {s: supervision.taught(run, rows, used) for s, rows in chosen.items()}
+        slug = re.sub(r"\W+", "-", cell["name"])
+        folder = run.study(f"{slug}-{cell['seed']}")
+        trained = trial.fit(targets, used, folder) | {"n": len(targets["distil"])}
+        trained |= {key: used[key] for key in ("objective", "label_source")}
+        about = {"base": used["student"], **{k: used[k] for k in ("objective", "label_first")}}
+        asked = json.loads(run.results("04_evaluation").read_text(encoding="utf-8"))["asked"]
+        with scoring.student(about, asked, adapter=folder) as classifier:
+            p = classifier.p_hate(table)
+        shutil.rmtree(folder, ignore_errors=True)
+    split = np.repeat(splits, [len(samples[s]) for s in splits])
+    rows = table[["id"]].assign(split=split, p_hate=p, unread=np.isnan(p)).fillna({"p_hate": 0.5})
+    on = {s: rows[rows["split"] == s]["p_hate"] for s in splits}
+    threshold = metrics.best_threshold(samples["cal"]["label"], on["cal"])
+    rows["predicted"] = (rows["p_hate"] >= threshold).astype(int)
+    predictions.write(rows, run.study(f"{digest}.jsonl"))
+    judged = metrics.classification(
+        samples["dev"]["label"], on["dev"], on["dev"] >= threshold, seed=used["seed"]
+    )
+    gold = used["label_source"] == "gold" or used["disagreement"] != "keep"
+    source = "none" if used["model"] == "teacher" else "gold" if gold else "teacher"
+    return {"key": digest, "seed": cell["seed"], "posts": size, "changes": cell["changes"]} | {
+        **trained,
+        "supervision": source,
+        "threshold": threshold,
+        "unread": int(rows["unread"].sum()),
+        "commit": environment()["commit"],
+        "metrics": {name: judged[name] for name in JUDGED},
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m hsd_utils.study", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("run", help="a run of which 01 to 04 are done")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no cell after these")
+    parser.add_argument("--posts", type=int, help="of a cell of size 1 (default: study.yaml's)")
+    options = parser.parse_args(arguments)
+    try:
+        run, grid = Run(options.run), read()
+        size = options.posts or grid["posts"]
+        finished(run, grid, size)  # what is wrong with the run is said before anything is locked
+        with FileLock(run.folder / ".lock", timeout=0):
+            for line in execute(run, grid, size, options.minutes):
+                print(line, flush=True)
+        done, left = finished(run, grid, size)
+    except Timeout:
+        print(f"study: run {options.run} is being executed by another process", file=sys.stderr)
+        return 1
+    except (OSError, ValueError) as error:
+        print(f"study: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("study: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    print(f"{len(done)} cells done, {len(left)} left" + (": the same command goes on" * bool(left)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""What a student of one cell of the study is taught: which posts, whose labels, whose reasons.
+
+A cell's settings are those of notebook 03 and some of its own (``notebooks/study.yaml`` explains
+them).  The teacher is asked once: what it said is kept in the run's ``study`` folder.  Labels
+for more posts than ``distil`` holds come from the sources of 01, posts in no sample, drawn as
+they come, since nobody has to label them.
+
+    table = supervision.posts_for(run, settings, 500)
+    targets = supervision.taught(run, table, settings)
+    examples = objectives.examples(targets, settings["objective"])
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+
+from hsd_utils import (
+    contamination,
+    objectives,
+    posts,
+    predictions,
+    prompts,
+    rationales,
+    readers,
+    scoring,
+)
+from hsd_utils.paths import SPLITS, Run
+
+SOURCES = ("gold", "teacher", "teacher_median", "teacher_soft")
+REASONS = ("teacher", "shuffled", "human", "quotes")
+MARKED = "This is what makes the post hateful."  # said of each quote, a person's or the teacher's
+
+
+def check(settings: Mapping[str, Any]) -> None:
+    """Raises ValueError or TypeError for settings that do not go together, or no prompt's."""
+    explained = settings["objective"] != "label_only"
+    if settings["label_source"] == "teacher_median" and explained:
+        raise ValueError("teacher_median goes with label_only: a rationale explains its own label")
+    if settings["disagreement"] == "rationalise" and not explained:
+        raise ValueError("rationalise goes with rationales: for labels alone, label_source: gold")
+    if settings["rationales"] in ("human", "quotes") and settings["label_source"] != "gold":
+        raise ValueError("marked words go with the label they were marked for, label_source: gold")
+    for change in settings["prompts"]:
+        prompts.teacher("", **change)
+
+
+def posts_for(run: Run, settings: Mapping[str, Any], size: int) -> pd.DataFrame:
+    """``size`` posts to learn from: of ``distil``, balanced, the smaller sets within the larger.
+
+    What ``distil`` lacks comes from the sources as it comes, not balanced.
+    """
+    distil = posts.read_jsonl(run.sample("distil"))
+    if size <= len(distil):
+        return spread(distil, size)
+    return pd.concat([distil, _further(run, size - len(distil))], ignore_index=True)
+
+
+def spread(table: pd.DataFrame, size: int) -> pd.DataFrame:
+    """The first posts of each source and label, ``size`` in all, evenly."""
+    cell = table["source"] + table["label"].astype("str")
+    return contamination.spread(table.assign(cell=cell), "cell", size).drop(columns="cell")
+
+
+@lru_cache
+def _further(run: Run, size: int) -> pd.DataFrame:
+    asked = json.loads(run.stage_manifest("01_sampling").read_text())["parameters"]
+    columns = {key: asked[key] for key in ("text_column", "label_column")}
+    table, _ = readers.read(asked["sources"], asked["label_mapping"], **columns)
+    samples = {split: posts.read_jsonl(run.sample(split)) for split in SPLITS}
+    how = (asked["seed"], asked["near_duplicate"], asked["anonymise"])
+    drawn = contamination.unused(table, samples, size, *how)
+    if len(drawn) < size:
+        raise ValueError(
+            f"{size} further posts are wanted and {len(drawn)} are left in no sample: lower `size` "
+            "in study.yaml, or name more sources in 01"
+        )
+    return drawn
+
+
+def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Targets for ``objectives.examples``, of the posts that are left.
+
+    Posts drop out where there is no P(hate) or no usable rationale, by ``confident`` (the share
+    kept, those farthest from the median P(hate)) and by ``disagreement``.  Raises ValueError
+    when none is left.
+    """
+    gold, n = settings["label_source"] == "gold", len(table)
+    rows = table[["id", "text", "label"]].assign(gold=table["label"], p_hate=np.nan)
+    rows["explanations"] = [[] for _ in range(n)]
+    if not gold:
+        p = tempered(teacher_p(run, table, settings["prompts"]), settings["temperature"])
+        cut = np.nanmedian(p) if settings["label_source"] == "teacher_median" else 0.5
+        rows = rows.assign(p_hate=p, label=(p >= cut).astype(int))[~np.isnan(p)]
+        surest = (rows["p_hate"].rank(pct=True) - 0.5).abs().sort_values(kind="stable")
+        kept = surest.index[len(surest) - round(settings["confident"] * len(surest)) :]
+        rows = rows.loc[rows.index.isin(kept)]
+    if settings["rationales"] in ("human", "quotes"):
+        rows = _marked(run, table, settings["rationales"])
+    elif settings["objective"] != "label_only" or settings["tokens_as"]:
+        said = teacher_says(run, table, settings["disagreement"])
+        rows = rows.drop(columns=["label", "explanations"]).merge(said, on="id")
+    if gold or settings["disagreement"] != "keep":
+        rows = rows[rows["label"] == rows["gold"]]  # what explains the other label is of no use
+    if rows.empty:
+        raise ValueError("no post is left to learn from: look at confident and disagreement")
+    if settings["rationales"] == "shuffled":
+        rows = shuffled(rows, settings["seed"])
+    rows = flipped(rows, settings["noise"], settings["seed"])
+    soft = settings["label_source"] == "teacher_soft"
+    return objectives.targets(rows, "teacher_soft" if soft else "teacher")
+
+
+def tempered(p: np.ndarray, temperature: float) -> np.ndarray:
+    """P(hate) with its logit divided by the temperature (Hinton et al. 2015): above 1, softer."""
+    return expit(logit(np.clip(p, 1e-6, 1 - 1e-6)) / temperature)
+
+
+def shuffled(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Each post with the explanations of another post of its label: form without content.
+
+    Raises ValueError where a label has one post only.
+    """
+    parts = []
+    for _, part in rows.groupby("label"):
+        if len(part) < 2:
+            raise ValueError("shuffled rationales need at least two posts of each label")
+        order = np.random.default_rng(seed).permutation(len(part))
+        moved = part["explanations"].iloc[np.roll(order, 1)].tolist()
+        parts.append(part.iloc[order].assign(explanations=moved))
+    return pd.concat(parts).sort_index()
+
+
+def flipped(rows: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+    """The rows with a share of labels, drawn at random, turned over; soft ones too."""
+    wrong = np.random.default_rng(seed).permutation(len(rows)) < round(share * len(rows))
+    label, p = (rows[name].where(~wrong, 1 - rows[name]) for name in ("label", "p_hate"))
+    return rows.assign(label=label, p_hate=p)
+
+
+def teacher_p(run: Run, table: pd.DataFrame, changes=({},)) -> np.ndarray:
+    """The teacher's P(hate) (n,), mean over prompts, each 02's prompt with some words changed."""
+    each = []
+    for change in changes:
+        asked = _teacher(run)
+        asked["prompt"] = asked["prompt"] | change
+        each.append(_kept(run, asked, "p_hate", table, partial(_read_p, asked)))
+    return np.mean([rows["p_hate"].to_numpy(float) for rows in each], axis=0)
+
+
+def _read_p(asked: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
+    with scoring.teacher(asked) as classifier:
+        return table[["id"]].assign(p_hate=classifier.p_hate(table))
+
+
+def teacher_says(run: Run, table: pd.DataFrame, disagreement: str) -> pd.DataFrame:
+    """Label and explanations of each post (id, label, explanations) the teacher explained.
+
+    disagreement: as in notebook 02.  "rationalise" has it explain the gold label where it had
+    said the other.
+    """
+    asked, again = _teacher(run), disagreement == "rationalise"
+    what, ask = "told" if again else "says", partial(_read_rationales, asked, again)
+    rows = _kept(run, asked, what, table, ask)
+    usable = rows["label"].notna() & (rows["explanations"].str.len() > 0)
+    return rows[usable].astype({"label": int})
+
+
+def _read_rationales(asked: Mapping[str, Any], again: bool, table: pd.DataFrame) -> pd.DataFrame:
+    with scoring.teacher(asked) as classifier:
+        none = np.full(len(table), np.nan)
+        rows = rationales.read(table, none, classifier.generate(table))
+        if again:
+            differing = table[table["id"].isin(rationales.differing(rows)["id"])]
+            rows = rationales.rationalised(rows, differing, classifier.rationalise(differing))
+    return rows[["id", "label", "explanations"]]
+
+
+def _teacher(run: Run) -> dict[str, Any]:
+    asked = json.loads(run.results("02_cot_teacher").read_text())["teacher"]
+    return {key: value for key, value in asked.items() if key not in ("ledger", "disagreement")}
+
+
+def _kept(
+    run: Run, asked: dict, what: str, table: pd.DataFrame, ask: Callable[[pd.DataFrame], Any]
+) -> pd.DataFrame:
+    """Rows of all posts of the table, in its order; those not kept from before are asked for."""
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
+    path = run.study(f"teacher-{what}-{digest}.jsonl")
+    if path.exists():
+        known = predictions.load(path)
+        missing = table[~table["id"].isin(known["id"])]
+        rows = pd.concat([known, ask(missing)]) if len(missing) else known
+    else:
+        rows = ask(table)
+    predictions.write(rows, path)
+    return table[["id"]].merge(predictions.load(path), on="id")
+
+
+def _marked(run: Run, table: pd.DataFrame, whose: str) -> pd.DataFrame:
+    """Posts on which people marked words and the teacher quoted some, both in the same form.
+
+    Three quotes at most, the same sentence about each; as many posts without hate, on which
+    nothing is quoted.  The labels are the gold ones.
+    """
+    told = teacher_says(run, table, "rationalise").set_index("id")["explanations"]
+    rows = table[["id", "text", "label"]].assign(gold=table["label"], p_hate=np.nan)
+    marked = {
+        "human": [
+            [text[a:b] for a, b in spans]
+            for text, spans in zip(table["text"], table["rationale"], strict=True)
+        ],
+        "quotes": [[q["input"] for q in told.get(i, []) if q["how"]] for i in table["id"]],
+    }
+    both = np.array([bool(a and b) for a, b in zip(*marked.values(), strict=True)])
+    hateful = rows[both & (rows["label"] == 1)]
+    if hateful.empty:
+        raise ValueError("no post has words marked by people (01.sources without hatexplain?)")
+    sources = table.loc[hateful.index, "source"]
+    calm = rows[(rows["label"] == 0) & table["source"].isin(sources)].head(len(hateful))
+    quotes = pd.Series(marked[whose], index=rows.index)
+    kept = pd.concat([hateful, calm]).sort_index()
+    return kept.assign(
+        explanations=[
+            [{"input": q, "explanation": MARKED} for q in quotes[i][:3] if label] * bool(label)
+            for i, label in kept["label"].items()
+        ]
+    )

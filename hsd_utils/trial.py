@@ -1,0 +1,92 @@
+"""One training of the study, with notebook 03's functions, in a process of its own.
+
+A process that ends gives back its memory, and Unsloth, which patches the models it touches,
+stays out of the one that scores.
+
+    python -m hsd_utils.trial outputs/demo/study/gold-0 < request.json
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def fit(targets: Mapping[str, list[dict]], settings: Mapping[str, Any], folder: Path) -> dict:
+    """Train a student on ``targets`` (of ``distil`` and ``dev``) and save it to ``folder``.
+
+    Returns examples, tokens (seen in all epochs), epochs, seconds and dev_loss.  A killed
+    training goes on from its last checkpoint.  Raises RuntimeError with the process's own words
+    when it fails.
+    """
+    request = json.dumps({"targets": targets, "settings": settings})
+    command = [sys.executable, "-m", "hsd_utils.trial", str(folder)]
+    done = subprocess.run(command, input=request, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the training in {folder.name} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) -> dict:
+    from hsd_utils import training  # isort: skip (first: Unsloth patches what others import)
+    from hsd_utils import objectives
+
+    model, tokenizer = training.load(asked["student"], asked["max_length"], asked["four_bit"])
+    lora = {key: asked[key] for key in ("lora_alpha", "lora_dropout")} | {"r": asked["lora_r"]}
+    model = training.FastLanguageModel.get_peft_model(
+        model,
+        **lora,
+        bias="none",
+        target_modules=training.LORA_TARGETS,
+        use_gradient_checkpointing=asked["gradient_checkpointing"] or False,
+        random_state=asked["seed"],
+    )
+
+    def encoded(rows, objective):
+        made = objectives.examples(rows, objective, asked["alpha"], asked["label_first"])
+        return objectives.encode_all(made, tokenizer, asked["loss_on"], asked["max_length"])
+
+    train, dev = (encoded(targets[split], asked["objective"]) for split in ("distil", "dev"))
+    tokens = _tokens(train)
+    epochs = asked["epochs"]
+    if asked["tokens_as"]:  # as many tokens as that objective sees of the same posts
+        epochs *= _tokens(encoded(targets["distil"], asked["tokens_as"])) / tokens
+    arguments = {
+        "learning_rate": asked["learning_rate"],
+        "num_train_epochs": epochs,
+        "max_steps": asked["max_steps"],
+        "per_device_train_batch_size": asked["batch_size"],
+        "per_device_eval_batch_size": asked["batch_size"],
+        "gradient_accumulation_steps": asked["accumulation"],
+        "gradient_checkpointing": bool(asked["gradient_checkpointing"]),
+        "warmup_steps": asked["warmup_steps"],
+        "weight_decay": asked["weight_decay"],
+        "optim": asked["optimizer"],
+        "lr_scheduler_type": "linear",
+        "seed": asked["seed"],
+    }
+    patience = asked["patience"]
+    trainer = training.trainer(model, tokenizer, train, dev, folder, patience=patience, **arguments)
+    training.train(trainer, folder, training.fingerprint(train, dev, **asked))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    log, state = training.log(trainer), trainer.state
+    return {
+        "examples": len(train),
+        "tokens": round(tokens * state.epoch),
+        "epochs": state.epoch,
+        "seconds": log[-1]["seconds"],
+        "dev_loss": state.best_metric,
+    }
+
+
+def _tokens(encoded: list[dict]) -> int:
+    return sum(len(example["input_ids"]) for example in encoded)
+
+
+if __name__ == "__main__":
+    asked_for = json.load(sys.stdin)
+    made = _train(asked_for["targets"], asked_for["settings"], Path(sys.argv[1]))
+    print(json.dumps(made))

@@ -1,0 +1,100 @@
+"""A run up to notebook 04 whose models answer by rule, for the tests of the study."""
+
+import random
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from fakes import FakeEngine
+from scipy.special import expit
+
+from hsd_utils import posts, predictions, prompts, provenance, readers, sampling, scoring, trial
+from hsd_utils.paths import Run
+from hsd_utils.scoring import Classifier
+from hsd_utils.store import Store
+
+SIZES = {"distil": 40, "dev": 24, "cal": 24, "eval": 32}
+RUN = Run("studied")
+GRID = """
+posts: 16
+seeds: [0, 1]
+baseline:
+  {model: student, objective: label_only, label_source: teacher, label_first: true, size: 1.0,
+   rationales: teacher, disagreement: keep, noise: 0.0, temperature: 1.0, confident: 1.0,
+   prompts: [{}], tokens_as: ""}
+factors:
+  - factor: label source
+    cells:
+      - {name: label_only, final: true}
+      - {name: soft, label_source: teacher_soft, final: true}
+  - factor: objective
+    cells: [{name: weighted, objective: weighted, alpha: 0.3, final: true}]
+  - factor: further seeds
+  - factor: shots
+    cells: [{name: 2 shots, model: teacher, prompts: [{shots: 2}]}]
+finals:
+  - {claim: C2, plan: C2, a: soft, b: teacher}
+  - {claim: C4a, plan: C4, a: weighted, b: label_only}
+"""
+
+
+def said(noise, name, table):
+    """P(hate) by text: the label blurred by so much noise."""
+    draw = random.Random(name)
+    p = [float(expit(4 * (label - 0.5 + draw.gauss(0, noise)))) for label in table["label"]]
+    return dict(zip(table["text"], p, strict=True))
+
+
+class Lab:
+    """Fakes in place of teacher, training and student; ``fitted`` lists the trainings."""
+
+    def __init__(self, patch, folder):
+        patch.setenv("HSD_OUTPUTS", str(folder / "outputs"))
+        patch.setenv("HSD_CACHE", str(folder / "cache"))
+        whole = sampling.deduplicate(sampling.clean(readers.read("corpus")[0])[0])[0]
+        self.samples, _ = sampling.draw(whole, SIZES, seed=0)
+        self.table, self.fitted, self.opened = whole, [], []
+        for split, sample in self.samples.items():
+            posts.write_jsonl(sample, RUN.sample(split))
+        prompt = {"shots": 2, "balance": 0.5, "order": "alternate", "definition": "un"}
+        teacher = {"model": "fake/teacher", "engine": "fake", "prompt": prompt, "ledger": {}}
+        comparisons = [{"a": "student", "b": "base", "metric": "macro_f1", "p_value": 0.01}]
+        results = {
+            "02_cot_teacher": {"teacher": teacher},
+            "04_evaluation": {"asked": {"engine": "fake"}, "comparisons": comparisons},
+        }
+        for stage, found in results.items():
+            provenance.write_json(RUN.results(stage), found)
+        for stage in ("01_sampling", "03_qlora_distillation"):
+            written = {"parameters": provenance.defaults(stage) | {"run": RUN.name}}
+            written |= {"inputs": {}, "outputs": {}, "seconds": 1, "finished": "2026"}
+            written |= {"commit": "c", "packages": {}, "hardware": {}}
+            provenance.write_json(RUN.results(stage), {})
+            provenance.write_json(RUN.stage_manifest(stage), written)
+        patch.setattr(scoring, "teacher", self.teacher)
+        patch.setattr(scoring, "student", self.student)
+        patch.setattr(trial, "fit", self.fit)
+        held_out = self.samples["eval"]
+        p = [said(0.8, "teacher", whole)[text] for text in held_out["text"]]
+        rows = held_out[["id"]].assign(p_hate=p, predicted=[int(x >= 0.5) for x in p])
+        predictions.write(rows, RUN.predictions("teacher", "eval"))
+
+    @contextmanager
+    def opener(self, noise, name, converse=prompts.student):
+        self.opened.append(name)
+        engine = FakeEngine(said(noise, name, self.table), model=f"fake/{name}")
+        with Store.open(engine.identity) as store:
+            yield Classifier(engine, store, converse=converse)
+
+    def teacher(self, asked):
+        return self.opener(0.8, "teacher", partial(prompts.teacher, **asked["prompt"]))
+
+    def student(self, trained, asked, adapter: Path):
+        assert (adapter / "adapter").exists()
+        return self.opener(0.6, adapter.name)
+
+    def fit(self, targets, settings, folder):
+        self.fitted.append(folder.name)
+        folder.mkdir(parents=True)
+        (folder / "adapter").touch()
+        return {"examples": len(targets["distil"]), "tokens": 10, "epochs": 2.0, "seconds": 1.0}

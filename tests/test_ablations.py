@@ -1,0 +1,151 @@
+"""Notebook 08 on fakes: what it says of cells and final pairs is measured again by hand."""
+
+import json
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, roc_auc_score
+from studied import GRID, RUN, Lab
+
+from hsd_utils import ablations, figures_study, ledger, paths, predictions, statistics, study
+
+
+@pytest.fixture
+def lab(monkeypatch, tmp_path):
+    made = Lab(monkeypatch, tmp_path)
+    (tmp_path / "study.yaml").write_text(GRID)
+    grid = study.read(tmp_path / "study.yaml")
+    monkeypatch.setattr(study, "read", lambda: grid)
+    return made
+
+
+def execute(trained_here):
+    """The notebook's code in this process; returns its names and the run's metrics."""
+    plt.switch_backend("agg")
+    names = {}
+    chosen = {"run": RUN.name, "posts_of_a_cell": 16, "trained_here": trained_here}
+    for n, cell in enumerate(nbformat.read(paths.NOTEBOOKS / "08_ablations.ipynb", 4).cells):
+        if cell.cell_type == "code":
+            exec(compile(cell.source, f"08[{n}]", "exec"), names)
+            tagged = "parameters" in cell.metadata.get("tags", [])
+            names |= chosen | {"resamples": 200} if tagged else {}
+    plt.close("all")
+    return names, json.loads(RUN.metrics.read_text(), parse_constant=pytest.fail)["study"]
+
+
+def test_cells_trained_in_the_notebook_are_shown_and_the_rest_is_left(lab):
+    names, found = execute(["soft"])
+    (row,) = found["cells"]
+    assert row["name"] == "soft" and row["seeds"] == [0] and row["difference"] == {}
+    assert row["supervision"] == "teacher" and row["n"] == 16 and row["split"] == "dev"
+    assert len(found["left"]) == 6 and found["finals"] == []
+    assert ledger.entries(RUN) == [] and lab.fitted == ["soft-0"]
+    execute(["soft"])
+    assert lab.fitted == ["soft-0"]  # finished cells are not trained again
+
+
+def test_without_any_cell_it_shows_the_grid(lab):
+    names, found = execute([])
+    assert found["cells"] == [] and len(found["left"]) == 7 and names["shown"] == {}
+    assert len(names["listed"]) == 4
+
+
+def test_an_unknown_cell_is_refused(lab):
+    with pytest.raises(AssertionError, match="no cell of study.yaml is called {'sfot'}"):
+        execute(["sfot"])
+
+
+def test_a_whole_study_is_summed_up_and_its_final_pairs_are_tested(lab):
+    for line in study.execute(RUN, study.read(), 16):
+        assert "failed" not in line
+    _, found = execute([])
+    assert found["left"] == [] and [r["claim"] for r in found["finals"]] == ["C2", "C4a"]
+    (read,) = ledger.entries(RUN, "eval")
+    assert read["notebook"] == "08_ablations" and read["n"] == 32
+
+    dev, held_out = lab.samples["dev"], lab.samples["eval"]
+    done, _ = study.finished(RUN, study.read(), 16)
+    by = {row["name"]: row for row in found["cells"]}
+    for name, row in by.items():
+        runs = ablations.trainings(RUN, done, name, dev, "dev")
+        f1 = [f1_score(dev["label"], r["predicted"], average="macro") for r in runs]
+        auc = [roc_auc_score(dev["label"], r["p_hate"]) for r in runs]
+        assert row["metrics"]["macro_f1"]["value"] == pytest.approx(np.mean(f1))
+        assert row["metrics"]["roc_auc"]["value"] == pytest.approx(np.mean(auc))
+        for measured in row["metrics"].values():
+            assert 0 <= measured["low"] <= measured["value"] <= measured["high"] <= 1
+    base = by["label_only"]["metrics"]["roc_auc"]["value"]
+    soft = by["soft"]["metrics"]["roc_auc"]["value"]
+    assert by["soft"]["difference"]["roc_auc"]["value"] == pytest.approx(soft - base)
+    assert by["label_only"]["difference"] == {} and by["soft"]["seeds"] == [0, 1]
+
+    c2, c4 = found["finals"]
+    taught = ablations.trainings(RUN, done, "soft", held_out, "eval")
+    teacher = predictions.load(RUN.predictions("teacher", "eval"))
+    expected = statistics.hierarchical(
+        held_out["label"],
+        [rows["predicted"] for rows in taught],
+        [teacher["predicted"]],
+        metric="macro_f1",
+        resamples=2000,
+        seed=0,
+    )
+    for name in ("difference", "low", "high", "p_value"):
+        assert c2[name] == pytest.approx(expected[name])
+    assert c2["seeds"] == [0, 1] and c2["n"] == 32 and c2["supervision"] == "teacher"
+    # C3 lacks pairs, so it counts as 1: of three claims the smaller of two p-values counts thrice.
+    small, large = sorted((c2, c4), key=lambda row: row["p_value"])
+    assert small["p_holm"] == pytest.approx(min(1, 3 * small["p_value"]))
+    assert large["p_holm"] == pytest.approx(min(1, max(3 * small["p_value"], 2 * large["p_value"])))
+
+
+def test_a_pair_waits_for_all_its_seeds(lab):
+    grid = study.read()
+    for _ in study.execute(RUN, grid | {"cells": grid["cells"][:4]}, 16):
+        pass  # label_only and weighted lack a seed
+    done, _ = study.finished(RUN, grid, 16)
+    assert [pair["claim"] for pair in ablations.complete(grid, done)] == ["C2"]
+
+
+def test_files_are_those_listed_and_hold_no_post(lab):
+    execute(["soft", "label_only"])
+    manifest = json.loads(RUN.stage_manifest("08_ablations").read_text())
+    for name in manifest["outputs"]:
+        assert (RUN.folder / name).stat().st_size, name
+    figures = {file.stem for file in RUN.figure("x", "png").parent.glob("*.png")}
+    assert figures == {"study_label_source", "study_learning_curve"}
+    texts = [text for text in lab.table["text"] if len(text) > 30]
+    files = [RUN.metrics, RUN.study("results.jsonl"), *RUN.table("x", "json").parent.iterdir()]
+    for file in [*files, *RUN.figure("x", "json").parent.glob("*.json")]:
+        content = file.read_text()
+        assert not [text for text in texts if text[:30] in content], file.name
+    rows = pd.DataFrame(json.loads(RUN.table("study", "json").read_text()))
+    assert list(rows["cell"]) == ["label_only", "soft"]
+
+
+def drawn(name, value, **more):
+    measure = {"value": value, "low": value - 0.1, "high": value + 0.1}
+    return {"name": name, "metrics": dict.fromkeys(("macro_f1", "roc_auc"), measure)} | more
+
+
+def test_the_learning_curve_goes_by_size_and_the_teacher_is_a_line():
+    sizes = {"a": (500, 0.7), "b": (125, 0.6), "the teacher": (0, 0.65)}
+    rows = [drawn(k, v, n=n, label_source="gold") for k, (n, v) in sizes.items()]
+    (axes,) = figures_study.learning_curve(rows).axes
+    (curve,) = (line for line in axes.lines if line.get_marker() == "o")
+    (level,) = (line for line in axes.lines if line.get_linestyle() == ":")
+    assert list(curve.get_xdata()) == [125, 500] and list(curve.get_ydata()) == [0.6, 0.7]
+    assert set(level.get_ydata()) == {0.65} and level.get_label() == "the teacher"
+    plt.close("all")
+
+
+def test_a_factor_s_figure_has_a_row_a_cell_and_the_baseline_s_value():
+    figure = figures_study.factor([drawn("base", 0.5), drawn("other", 0.6)], "base")
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["base", "other"]
+    for axes in figure.axes:
+        dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
+        assert [list(line.get_xdata()) for line in dotted] == [[0.5, 0.5]]
+    plt.close("all")

@@ -1,0 +1,160 @@
+"""Whose labels and reasons a cell's student learns: each setting changes what it says it does."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, logit
+from studied import RUN, Lab
+
+from hsd_utils import supervision
+
+SETTINGS = {"objective": "label_only", "label_source": "gold", "rationales": "teacher"}
+SETTINGS |= {"disagreement": "keep", "noise": 0.0, "temperature": 1.0, "confident": 1.0}
+SETTINGS |= {"prompts": [{}], "tokens_as": "", "seed": 0, "size": 1.0}
+
+
+@pytest.fixture
+def lab(monkeypatch, tmp_path):
+    return Lab(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def taught(lab):
+    """Targets of the distil posts under some settings, a frame."""
+    table = lab.samples["distil"]
+    return lambda **more: pd.DataFrame(supervision.taught(RUN, table, SETTINGS | more))
+
+
+def test_labels_are_gold_the_teacher_s_hard_ones_or_its_soft_ones(lab, taught):
+    table = lab.samples["distil"]
+    p = supervision.teacher_p(RUN, table)
+    gold, hard, soft = (taught(label_source=s) for s in ("gold", "teacher", "teacher_soft"))
+    assert gold["label"].tolist() == table["label"].tolist() and gold["p_hate"].isna().all()
+    assert hard["label"].tolist() == (p >= 0.5).astype(int).tolist() != gold["label"].tolist()
+    assert hard["p_hate"].isna().all() and soft["p_hate"].tolist() == pytest.approx(p)
+    assert taught(label_source="teacher_median")["label"].mean() == pytest.approx(0.5, abs=0.05)
+    assert lab.opened == ["teacher"]  # asked once, kept since
+
+
+def test_a_temperature_divides_the_logit(lab, taught):
+    p = supervision.teacher_p(RUN, lab.samples["distil"])
+    soft = taught(label_source="teacher_soft", temperature=2.0)["p_hate"]
+    assert soft.tolist() == pytest.approx(expit(logit(p) / 2))
+
+
+def test_p_hate_is_a_mean_over_prompts_each_asked_for_itself(lab):
+    table = lab.samples["distil"]
+    mean = supervision.teacher_p(RUN, table, [{}, {"order": "hate_first"}])
+    assert mean == pytest.approx(supervision.teacher_p(RUN, table))  # the fake one is indifferent
+    assert len(list(RUN.study("x").parent.glob("teacher-p_hate-*.jsonl"))) == 2
+
+
+def test_only_posts_not_asked_about_before_are_asked_about(lab, monkeypatch):
+    table = lab.samples["distil"]
+    supervision.teacher_p(RUN, table.head(10))
+    read, seen = supervision._read_p, []
+    monkeypatch.setattr(
+        supervision, "_read_p", lambda asked, rows: seen.append(len(rows)) or read(asked, rows)
+    )
+    assert len(supervision.teacher_p(RUN, table.head(25))) == 25 and seen == [15]
+
+
+def test_the_surest_are_those_farthest_from_the_median_at_both_ends(lab, taught):
+    table = lab.samples["distil"]
+    rank = pd.Series(supervision.teacher_p(RUN, table), table["text"]).rank(pct=True)
+    kept = taught(label_source="teacher_soft", confident=0.5)
+    assert len(kept) == 20
+    far = (rank - 0.5).abs()
+    assert far[kept["text"]].min() >= far.drop(kept["text"]).max() - 1e-9
+    assert rank[kept["text"]].min() < 0.1 and rank[kept["text"]].max() > 0.9
+
+
+def test_what_the_teacher_gets_wrong_is_kept_dropped_or_rationalised(lab, taught):
+    gold = lab.samples["distil"].set_index("text")["label"]
+    more = {"objective": "weighted", "label_source": "teacher"}
+    keep, drop, told = (taught(disagreement=d, **more) for d in ("keep", "drop", "rationalise"))
+    right = keep["label"].to_numpy() == gold[keep["text"]].to_numpy()
+    assert 0.5 < right.mean() < 1 and len(drop) == right.sum()
+    for rows in (drop, told):
+        assert (rows["label"].to_numpy() == gold[rows["text"]].to_numpy()).all()
+    assert len(told) == len(keep) == 40
+    for rows in (keep, told):  # the fake one says which label it explains
+        said = [e[0]["explanation"] for e in rows["explanations"]]
+        assert said == [f"because it is {bool(label)}" for label in rows["label"]]
+
+
+def test_noise_turns_so_many_labels_over_and_soft_ones_with_them(lab, taught):
+    clean, noisy = taught(), taught(noise=0.25)
+    assert (clean["label"] != noisy["label"]).sum() == 10
+    again, other = taught(noise=0.25), taught(noise=0.25, seed=1)
+    assert noisy["label"].equals(again["label"]) and not noisy["label"].equals(other["label"])
+    soft, turned = (taught(label_source="teacher_soft", noise=n)["p_hate"] for n in (0, 1.0))
+    assert turned.tolist() == pytest.approx(1 - soft)
+
+
+def test_shuffled_rationales_are_another_post_s_of_the_same_label():
+    rows = pd.DataFrame({"label": [0, 1] * 10, "explanations": [[{"input": i}] for i in range(20)]})
+    for seed in range(5):
+        moved = supervision.shuffled(rows, seed)
+        came = np.array([e[0]["input"] for e in moved["explanations"]])
+        assert (came != np.arange(20)).all() and sorted(came) == list(range(20))
+        assert (came % 2 == moved["label"]).all() and moved.index.equals(rows.index)
+    with pytest.raises(ValueError, match="two posts of each label"):
+        supervision.shuffled(rows.head(3), 0)
+
+
+def test_a_cell_shuffles_the_teacher_s_own_rationales(lab, taught):
+    own = taught(objective="weighted", label_source="teacher").set_index("text")["explanations"]
+    mixed = taught(objective="weighted", label_source="teacher", rationales="shuffled")
+    quotes = [
+        (own[t][0]["input"], e[0]["input"])
+        for t, e in zip(*map(mixed.get, ("text", "explanations")), strict=True)
+    ]
+    assert sum(a != b for a, b in quotes) > 20  # the fake one quotes first words, some are alike
+
+
+def test_smaller_sets_lie_within_larger_ones_and_are_balanced(lab):
+    wanted = partial(supervision.posts_for, RUN, SETTINGS)
+    small, half, whole = wanted(8), wanted(20), wanted(40)
+    assert set(small["id"]) < set(half["id"]) < set(whole["id"])
+    each = half.groupby(["source", "label"]).size()
+    assert len(half) == 20 and each.max() - each.min() <= 1
+
+
+def test_further_posts_are_in_no_sample_and_too_many_are_refused(lab):
+    table = supervision.posts_for(RUN, SETTINGS, 50)
+    known = pd.concat(lab.samples.values())
+    assert len(table) == 50 and not set(table["id"][40:]) & set(known["id"])
+    with pytest.raises(ValueError, match="lower `size`"):
+        supervision.posts_for(RUN, SETTINGS, 5000)
+
+
+def test_people_s_words_and_the_teacher_s_quotes_stand_in_the_same_form(lab, taught):
+    more = {"objective": "weighted", "disagreement": "rationalise"}
+    human, quotes = (taught(rationales=r, **more) for r in ("human", "quotes"))
+    assert human["text"].tolist() == quotes["text"].tolist()
+    assert human["label"].tolist() == quotes["label"].tolist() and human["label"].mean() == 0.5
+    spans = lab.samples["distil"].set_index("text")["rationale"]
+    for rows in (human, quotes):
+        for row in rows.itertuples():
+            assert bool(row.explanations) == bool(row.label) and len(row.explanations) <= 3
+            assert {e["explanation"] for e in row.explanations} <= {supervision.MARKED}
+            assert all(e["input"] in row.text for e in row.explanations)
+    for row in human[human["label"] == 1].itertuples():
+        marked = [row.text[a:b] for a, b in spans[row.text]][:3]
+        assert [e["input"] for e in row.explanations] == marked
+
+
+def test_without_marked_words_the_comparison_is_refused(lab):
+    bare = lab.samples["distil"].assign(rationale=[[]] * 40)
+    with pytest.raises(ValueError, match="words marked by people"):
+        supervision.taught(RUN, bare, SETTINGS | {"rationales": "human"})
+
+
+def test_targets_can_be_sent_to_a_process(taught):
+    for source in supervision.SOURCES:
+        rows = taught(label_source=source, noise=0.1).to_dict("records")
+        assert json.loads(json.dumps(rows))[0].keys() == {"text", "label", "explanations", "p_hate"}
