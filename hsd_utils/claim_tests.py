@@ -69,9 +69,8 @@ def _level(found) -> dict:
 
 def _pairs(found) -> dict[str, dict]:
     """The student's comparisons in the plan's primary measure, by the other's name."""
-    primary = analysis_plan.read()["primary"]
-    rows = found.get("comparisons", [])
-    return {row["b"]: row for row in rows if (row["a"], row["metric"]) == ("student", primary)}
+    rows = [row for row in found.get("comparisons", []) if row["a"] == "student"]
+    return {row["b"]: row for row in rows if row["metric"] == analysis_plan.read()["primary"]}
 
 
 def _teacher(found, gold: bool = False) -> dict:
@@ -89,8 +88,10 @@ def _teacher(found, gold: bool = False) -> dict:
 def _baselines(found) -> dict:
     """As weak as the weakest pair, and inconclusive while a pair of the plan is missing."""
     experiment = "macro-F1, student - the strongest other, paired by post"
-    wanted = [b for _, b in analysis_plan.read()["confirmatory"]["C3"]["pairs"]]
-    pairs = {b: row for b, row in _pairs(found).items() if b in wanted}
+    found_pairs = _pairs(found)
+    plan = analysis_plan.read()["confirmatory"]["C3"]["pairs"] if found_pairs else []
+    wanted = [b for _, b in plan]
+    pairs = {b: found_pairs[b] for b in wanted if b in found_pairs}
     if not pairs:
         return _untested(experiment, NOT_RUN.format("04"))
     strongest = min(pairs, key=lambda b: pairs[b]["difference"])
