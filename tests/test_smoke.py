@@ -25,10 +25,11 @@ FIGURES = "sampling rationales f1 confusion reliability roc latency memory cost 
 FIGURES += "explanations risk_coverage functional prevalence simulator robustness"
 TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings calibration "
 TABLES += "explanation_text plausibility faithfulness reasons hatexscore explanations_by "
-TABLES += "transfer functional targets groups prevalence robustness left_out contamination"
+TABLES += "transfer functional targets groups prevalence robustness left_out contamination "
+TABLES += "per_target agreement ceiling"
 REAL = ["-p", "01.sources=[davidson, ethos]"]
 MODELS = ("teacher", "base", "student")
-BASELINES = ("majority", "tfidf_svm", "tfidf_lr")
+BASELINES = ("majority", "tfidf_svm", "tfidf_lr", "teacher_platt", "base_few_shot")
 
 
 def python(*words, seconds=2400):
@@ -114,7 +115,7 @@ def test_the_manifest_has_its_shape(done):
         assert stage["parameters"]["run"] == done.run.name and stage["outputs"]
         digests = (stage["inputs"] | stage["outputs"]).values()
         assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
-    assert len(manifest["stages"]["04_evaluation"]["inputs"]) == 7
+    assert len(manifest["stages"]["04_evaluation"]["inputs"]) == 8
 
 
 def test_every_figure_and_table_is_there(done):
