@@ -34,6 +34,7 @@ from hsd_utils.store import Store
 
 SIZES = {"distil": 96, "dev": 24, "cal": 32, "eval": 64}
 RUN = Run("toy")
+PROMPT = {"shots": 2, "label_first": True, "definition": "un"}
 
 
 def execute(stage, **parameters):
@@ -92,7 +93,7 @@ def done(tmp_path_factory):
         student = {"folder": "s", "base": "a/b", "label_source": "teacher_soft"}
         written = {
             "01_sampling": {"sampling": {"sizes": SIZES, "read": {"corpus": {}}}},
-            "02_cot_teacher": {"teacher": {"prompt": {"shots": 2, "label_first": True}}},
+            "02_cot_teacher": {"teacher": {"model": "c/d", "prompt": PROMPT}},
             "03_qlora_distillation": {"student": student},
         }
         for stage, results in written.items():
@@ -111,6 +112,7 @@ def done(tmp_path_factory):
         patch.setattr(encoder, "load", Letters)
         names = {"04": execute("04_evaluation", run="toy", resamples=60, retrieved_posts=16)}
         sizes = {"functional_posts": 60, "unused_posts": 80, "disturbed_posts": 12}
+        sizes |= {"teacher_posts": 20}
         names["07"] = execute("07_generalisation", run="toy", resamples=60, **sizes)
         plt.close("all")
         yield names, json.loads(RUN.metrics.read_text(), parse_constant=pytest.fail)

@@ -17,7 +17,7 @@ LAYERS = {
     "retrieval",
     "measures": "metrics statistics timing rationales predictions bootstrap calibration "
     "explanations plausibility faithfulness reasons hatexscore analysis_plan subgroups prevalence "
-    "robustness contamination annotators",
+    "robustness contamination annotators breadth policy",
     "report": "machine look figures tables ratings provenance cards summary verdict_card "
     "explanation_figures figures_shift ledger claim_tests claims",
     "pipeline": "preflight pipeline detect bench",

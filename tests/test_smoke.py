@@ -26,7 +26,7 @@ FIGURES += "explanations risk_coverage functional prevalence simulator robustnes
 TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings calibration "
 TABLES += "explanation_text plausibility faithfulness reasons hatexscore explanations_by "
 TABLES += "transfer functional targets groups prevalence robustness left_out contamination "
-TABLES += "per_target agreement ceiling"
+TABLES += "per_target agreement ceiling languages functional_teacher policies breadth"
 REAL = ["-p", "01.sources=[davidson, ethos]"]
 MODELS = ("teacher", "base", "student")
 BASELINES = ("majority", "tfidf_svm", "tfidf_lr", "teacher_platt", "base_few_shot")
