@@ -4,18 +4,19 @@ Two swaps: another definition of hate speech, and a group that the policy leaves
 that follows the second lowers P(hate) of posts about that group and of no others.
 
     group, posts = policy.chosen(checks, 24)
-    swaps = policy.swaps("un", group)
-    p = replace(classifier, converse=swaps["group left out"](classifier.converse)).p_hate(posts)
+    asked = policy.p_hate(classifier, policy.swaps("un", group), posts)
+    rows = policy.moves(posts, asked, threshold, resamples=1000, seed=0)
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from hsd_utils import bootstrap, contamination, prompts, statistics
+from hsd_utils.scoring import Classifier, Converse
 
-Converse = Callable[[str], list[dict[str, str]]]
 AS_TAUGHT = "as taught"
 
 
@@ -65,15 +66,25 @@ def _begun(converse: Converse, sentence: str) -> Converse:
     return asked
 
 
+def p_hate(
+    classifier: Classifier, changes: Mapping[str, Callable], posts: pd.DataFrame
+) -> dict[str, np.ndarray]:
+    """P(hate) (n,) of the posts under each of ``swaps``."""
+    return {
+        name: replace(classifier, converse=change(classifier.converse)).p_hate(posts)
+        for name, change in changes.items()
+    }
+
+
 def moves(
-    posts: pd.DataFrame, p_hate: Mapping[str, np.ndarray], threshold: float, **drawn
+    posts: pd.DataFrame, asked: Mapping[str, np.ndarray], threshold: float, **drawn
 ) -> list[dict]:
     """Rows of policy, posts_about, posts, fall (mean of P(hate)) and flipped (share of verdicts).
 
-    posts: of ``chosen``; p_hate: policy -> (n,); drawn: resamples and seed.
+    posts: of ``chosen``; asked: of ``p_hate``; drawn: resamples and seed.
     """
-    before, rows = p_hate[AS_TAUGHT], []
-    for name, after in p_hate.items():
+    before, rows = asked[AS_TAUGHT], []
+    for name, after in asked.items():
         if name == AS_TAUGHT:
             continue
         for about, there in (("the group", posts["about"]), ("others", ~posts["about"])):

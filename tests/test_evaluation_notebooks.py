@@ -5,73 +5,18 @@ What they write is measured again by hand.  The real models are in test_smoke.
 
 import json
 import os
-import random
 import re
-from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import FakeEngine
+from evaluated import RUN, Letters, execute, fake, prepare
 from sklearn.metrics import f1_score
 
-from hsd_utils import (
-    encoder,
-    ledger,
-    paths,
-    posts,
-    predictions,
-    prompts,
-    provenance,
-    readers,
-    sampling,
-)
+from hsd_utils import claims, encoder, ledger, paths, posts, predictions, sampling
 from hsd_utils import scoring as scores
-from hsd_utils.paths import Run
-from hsd_utils.store import Store
-
-SIZES = {"distil": 96, "dev": 24, "cal": 32, "eval": 64}
-RUN = Run("toy")
-PROMPT = {"shots": 2, "label_first": True, "definition": "un"}
-
-
-def execute(stage, **parameters):
-    """Run a notebook's code in this process; returns its names."""
-    names = {}
-    for n, cell in enumerate(nbformat.read(paths.NOTEBOOKS / f"{stage}.ipynb", 4).cells):
-        if cell.cell_type == "code":
-            exec(compile(cell.source, f"{stage}[{n}]", "exec"), names)
-            names |= parameters if "parameters" in cell.metadata.get("tags", []) else {}
-    return names
-
-
-@contextmanager
-def fake(noise, model):
-    """A classifier whose P(hate) is the label blurred; 0.2 of a text it does not know."""
-    draw = random.Random(model)
-    known = {
-        sampling.clean_text(post.text): min(0.95, max(0.05, post.label + draw.gauss(0, noise)))
-        for post in readers.read("corpus")[0].itertuples()
-    }
-    engine = FakeEngine(known, model=model)
-    with Store.open(engine.identity) as store:
-        yield scores.Classifier(engine, store, converse=prompts.student)
-
-
-def rationale(post):
-    """What notebook 02 would have written of a post."""
-    said = {"explanations": [{"input": post.text.split()[0], "explanation": "so it is"}]}
-    said |= {"id": post.id, "gold": post.label, "said": post.label, "label": post.label}
-    return said | {"p_hate": None, "reason": None}
-
-
-class Letters:
-    """In place of MiniLM: how often each letter stands in a text."""
-
-    def __call__(self, texts):
-        return np.array([[t.lower().count(c) for c in "aeinorst"] for t in texts], float)
 
 
 @pytest.fixture(scope="module")
@@ -82,26 +27,7 @@ def done(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HSD_OUTPUTS", str(folder / "outputs"))
         patch.setenv("HSD_CACHE", str(folder / "cache"))
-        unique, _ = sampling.deduplicate(sampling.clean(readers.read("corpus")[0])[0])
-        for split, sample in sampling.draw(unique, SIZES, seed=0)[0].items():
-            posts.write_jsonl(sample, RUN.sample(split))
-        distil = posts.read_jsonl(RUN.sample("distil"))
-        posts.write_rows(map(rationale, distil.itertuples()), RUN.rationales("distil"))
-        adapter = RUN.folder / "students" / "s" / "adapter_model.safetensors"
-        adapter.parent.mkdir(parents=True)
-        adapter.touch()
-        student = {"folder": "s", "base": "a/b", "label_source": "teacher_soft"}
-        written = {
-            "01_sampling": {"sampling": {"sizes": SIZES, "read": {"corpus": {}}}},
-            "02_cot_teacher": {"teacher": {"model": "c/d", "prompt": PROMPT}},
-            "03_qlora_distillation": {"student": student},
-        }
-        for stage, results in written.items():
-            provenance.write_json(RUN.results(stage), results)
-            parameters = provenance.defaults(stage) | {"run": "toy"}
-            made = {"parameters": parameters, "inputs": {}, "outputs": {}, "seconds": 1}
-            made |= {"finished": "2026", "commit": "c", "packages": {}, "hardware": {}}
-            provenance.write_json(RUN.stage_manifest(stage), made)
+        prepare()
         patch.setattr(scores, "teacher", lambda asked: fake(0.7, "fake/teacher"))
         patch.setattr(
             scores,
@@ -234,6 +160,44 @@ def test_robustness_and_transfer_cover_every_model(done):
     for name in names["07"]["scored"]:
         rows = predictions.load(RUN.predictions(name, "unused"))
         assert len(rows) == 80 and np.isfinite(rows["p_hate"]).all()
+
+
+def test_the_teacher_answers_for_a_part(done):
+    names, metrics = done
+    rows = pd.DataFrame(metrics["hatecheck"]["with_teacher"]).set_index("model")
+    assert set(rows.index) == {*names["07"]["scored"], "teacher"} and set(rows["posts"]) == {20}
+    part, p = names["07"]["part"], names["07"]["p_part"]
+    right = (p >= metrics["models"]["teacher"]["threshold"]) == part["label"]
+    assert rows.at["teacher", "right"]["value"] == pytest.approx(right.mean())
+    said = predictions.load(RUN.predictions("tfidf_lr", "checks")).set_index("id")["predicted"]
+    right = said.loc[part["id"]].to_numpy() == part["label"].to_numpy()
+    assert rows.at["tfidf_lr", "right"]["value"] == pytest.approx(right.mean())
+    probe = metrics["generalisation"]["completion"]
+    assert 0 < probe["posts"] <= 20 and probe["nearly_verbatim"] == 0
+    assert probe["own"]["value"] - probe["other"]["value"] == pytest.approx(
+        probe["difference"]["value"]
+    )
+
+
+def test_other_policies_move_no_model_that_does_not_read_its_prompt(done):
+    rows = pd.DataFrame(done[1]["generalisation"]["policies"])
+    assert set(rows["model"]) == {"student", "teacher"} and len(rows) == 2 * 2 * 2
+    assert rows["posts"].sum() == 24 * 2 * 2
+    assert all(m["value"] == 0 for column in ("fall", "flipped") for m in rows[column])
+
+
+def test_languages_and_breadth(done):
+    names, metrics = done
+    found = metrics["generalisation"]
+    assert {row["language"] for row in found["languages"]} == {"en"}
+    assert {row["n"] for row in found["languages"]} == {80} and len(found["languages"]) == 4
+    assert set(found["breadth"]["overall"]) == {"tfidf_lr"}
+    sources = names["07"]["distil"]["source"]
+    assert {row["source"] for row in found["breadth"]["rows"]} == set(sources)
+    assert {row["source"] for row in found["left_out"]} == set(sources)
+    value = found["breadth"]["overall"]["tfidf_lr"]
+    page = {row["claim"]: row for row in claims.collect(RUN)}
+    assert page["C10"]["value"] == value["value"] and page["C2"]["supervision"] == "teacher"
 
 
 def test_files_are_those_listed_and_hold_no_post(done):
