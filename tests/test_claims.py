@@ -174,7 +174,8 @@ def run(tmp_path, monkeypatch):
     made.folder.mkdir(parents=True)
     found = evaluated("gold", pair("teacher", 0.1, 0.05, 0.15))
     final = pair("label_only", -0.02, -0.04, -0.01, p_holm=0.03) | {"claim": "C4a", "seeds": [0, 1]}
-    found["study"] = {"cells": [], "finals": [final | {"n": 300}]}
+    finals = [final | {"n": 300}, final | {"n": 300, "claim": "C4a (tokens)", "difference": -0.03}]
+    found["study"] = {"cells": [{"factor": "shots"}], "finals": finals}
     made.metrics.write_text(json.dumps({k: v for k, v in found.items() if k not in EMPTY}))
     return made
 
@@ -183,13 +184,15 @@ def test_the_page_has_every_claim_and_its_scale(run):
     text = claims.write(run)
     rows = json.loads((run.folder / "claims.json").read_text())
     named = [row["claim"] for row in rows]
-    assert named == [c for c in claims.SAYS if c != "C4b"]
+    assert [c for c in named if c != "C4a (tokens)"] == [c for c in claims.SAYS if c != "C4b"]
+    assert named.index("C4a (tokens)") == named.index("C4a") + 1
     fields = {"claim", "experiment", "value", "low", "high", "verdict", "supervision", "file"}
     assert all(fields <= set(row) and row["verdict"] in claim_tests.VERDICTS for row in rows)
     assert all(row["scale"].startswith("scaled down") for row in rows)
     found = {row["claim"]: row for row in rows}
     assert found["C4"]["verdict"] == "not supported" and "2 seeds, 300 posts" in found["C4"]["note"]
     assert found["C4a"]["value"] == found["C4"]["value"] == -0.02
+    assert "shots" in found["C13"]["note"]
     assert (run.folder / "claims.md").read_text() == text and "| C13: open" in text
 
 
