@@ -88,15 +88,12 @@ def _teacher(found, gold: bool = False) -> dict:
 def _baselines(found) -> dict:
     """As weak as the weakest pair, and inconclusive while a pair of the plan is missing."""
     experiment = "macro-F1, student - the strongest other, paired by post"
-    found_pairs = _pairs(found)
-    plan = analysis_plan.read()["confirmatory"]["C3"]["pairs"] if found_pairs else []
-    wanted = [b for _, b in plan]
-    pairs = {b: found_pairs[b] for b in wanted if b in found_pairs}
-    if not pairs:
+    if "base" not in (pairs := _pairs(found)):
         return _untested(experiment, NOT_RUN.format("04"))
+    wanted = [b for _, b in analysis_plan.read()["confirmatory"]["C3"]["pairs"]]
+    pairs = {b: pairs[b] for b in wanted if b in pairs}
     strongest = min(pairs, key=lambda b: pairs[b]["difference"])
-    missing = [b for b in wanted if b not in pairs]
-    note = f"against {strongest}, one seed"
+    missing, note = [b for b in wanted if b not in pairs], f"against {strongest}, one seed"
     note += f"; not compared: {', '.join(missing)}" if missing else ""
     learned = found["models"]["student"]["supervision"]
     row = compared(pairs[strongest], experiment, learned, "tables/comparisons.json", note)
@@ -228,9 +225,9 @@ def _extraction(found) -> dict:
 def _open(found) -> dict:
     spoken = found.get("generalisation", {}).get("languages") or [{"language": "en"}]
     tried = {cell["factor"] for cell in found.get("study", {}).get("cells", [])}
-    tried = sorted(tried & {"shots", "balance", "human rationales"})
+    tried = sorted(tried & {"shots", "balance", "human rationales"}) or ["nothing of this"]
     note = f"languages: {', '.join(sorted({row['language'] for row in spoken}))}; "
-    note += f"in the study: {', '.join(tried) or 'nothing of this'}"
+    note += f"in the study: {', '.join(tried)}"
     return _untested("questions that the paper leaves open: no claim to test", note)
 
 

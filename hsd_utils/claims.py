@@ -61,9 +61,9 @@ def collect(run: Run) -> list[dict[str, Any]]:
     rows = {claim: test(found) for claim, test in claim_tests.TESTS.items()} | finals
     scale = scaled(found)
     about = {claim: claim.split()[0] for claim in rows}  # "C4a (tokens)" is another test of C4a
-    order = sorted(rows, key=lambda claim: (list(SAYS).index(about[claim]), claim))
+    order = sorted(rows, key=lambda claim: ([*SAYS, about[claim]].index(about[claim]), claim))
     return [
-        {"claim": claim, "says": SAYS[about[claim]], **rows[claim], "scale": scale}
+        {"claim": claim, "says": SAYS.get(about[claim], ""), **rows[claim], "scale": scale}
         for claim in order
     ]
 
