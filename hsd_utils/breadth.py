@@ -15,7 +15,7 @@ import pandas as pd
 from hsd_utils import baselines, contamination, metrics
 
 COLUMNS = ["model", "source", "posts", "learned_from", "with it", "without it"]
-COLUMNS += ["equal_size", "many", "one", "many - one"]
+COLUMNS += ["equal_size", "many", "one", "many - one", "alone"]
 
 
 def compare(
@@ -26,8 +26,8 @@ def compare(
     taught and tested: posts with source, text and label; name: of ``baselines.BASELINES``.
     ``with it`` and ``without it`` learned from ``learned_from`` posts, ``many`` and ``one`` (the
     mean over single sources) from ``equal_size``.  Measures are ROC-AUC as {value, low, high},
-    95% percentile intervals over the tested posts.  A source is left out where its posts are of
-    one label, or fewer than two others can be learned from.
+    95% percentile intervals over the tested posts; ``alone`` has each single source's value.
+    A source is left out where its posts are of one label, or fewer than two others can teach.
     """
     rows, differences = [], []
     for source in sorted(taught["source"].unique()):
@@ -43,18 +43,19 @@ def compare(
             p_hate = baselines.fit(name, posts, seed)(target["text"])
             return metrics.on_scores(label, p_hate, weights)["roc_auc"]
 
-        single = [even(part, size, seed) for _, part in others.groupby("source")]
+        single = {other: auc(even(part, size, seed)) for other, part in others.groupby("source")}
         found = {
             "with it": auc(even(taught, len(others), seed)),
             "without it": auc(others),
             "many": auc(even(others, size, seed)),
-            "one": np.mean([auc(posts) for posts in single], axis=0),
+            "one": np.mean(list(single.values()), axis=0),
         }
         differences.append(found["many"] - found["one"])
         found["many - one"] = differences[-1]
         row = {"model": name, "source": source, "posts": len(target)}
         row |= {"learned_from": len(others), "equal_size": size}
-        rows.append(row | {title: _measure(values) for title, values in found.items()})
+        row |= {title: _measure(values) for title, values in found.items()}
+        rows.append(row | {"alone": {other: float(v[0]) for other, v in single.items()}})
     fewest = min(map(len, differences), default=0)
     overall = [values[:fewest] for values in differences]
     reason = {"value": None, "low": None, "high": None, "reason": "fewer than three sources"}

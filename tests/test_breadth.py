@@ -43,13 +43,15 @@ def test_sizes_are_equal_and_the_source_itself_is_never_learned(fitted):
     assert rows["source"].tolist() == ["x", "y", "z"] and list(rows) == breadth.COLUMNS
     assert set(rows["learned_from"]) == {48} and set(rows["equal_size"]) == {24}
     for place, row in enumerate(rows.itertuples()):
-        with_it, without, many, *single = fitted[5 * place : 5 * place + 5]
+        *single, with_it, without, many = fitted[5 * place : 5 * place + 5]
         assert len(with_it) == len(without) == 48 and row.source in set(with_it["source"])
         for train in (without, many, *single):
             assert row.source not in set(train["source"])
         assert [len(train) for train in (many, *single)] == [24] * 3
         assert many["source"].nunique() == 2 and [t["source"].nunique() for t in single] == [1, 1]
         assert all(train["label"].mean() == 0.5 for train in (with_it, many, *single))
+        assert row.source not in row.alone and len(row.alone) == 2
+        assert row.one["value"] == pytest.approx(np.mean(list(row.alone.values())))
     differences = [m["value"] for m in rows["many - one"]]
     assert overall["value"] == pytest.approx(np.mean(differences))
     assert overall["low"] <= overall["value"] <= overall["high"]

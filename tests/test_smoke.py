@@ -22,7 +22,7 @@ from hsd_utils.provenance import STAGES
 
 pytestmark = pytest.mark.slow
 FIGURES = "sampling rationales f1 confusion reliability roc latency memory cost faithfulness "
-FIGURES += "explanations risk_coverage functional prevalence simulator robustness"
+FIGURES += "explanations risk_coverage functional prevalence simulator robustness breadth"
 TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings calibration "
 TABLES += "explanation_text plausibility faithfulness reasons hatexscore explanations_by "
 TABLES += "transfer functional targets groups prevalence robustness left_out contamination "
