@@ -139,6 +139,15 @@ def test_time_and_memory_of_the_benchmarks_where_05_was_not_run():
     assert claim_tests.TESTS["C8"](found)["value"] == pytest.approx(0.75)
 
 
+def test_breadth_says_over_how_many_sources():
+    rows = [{"model": "tfidf_lr"}] * 4 + [{"model": "minilm_head"}] * 4
+    overall = {"tfidf_lr": measure(0.05, 0.01, 0.09), "minilm_head": measure(-0.1, -0.2, 0.0)}
+    found = EMPTY | {"generalisation": {"breadth": {"rows": rows, "overall": overall}}}
+    row = claim_tests.TESTS["C10"](found)
+    assert row["verdict"] == "supported" and row["value"] == 0.05
+    assert "mean over 4 sources; at most four sources are at hand" in row["note"]
+
+
 def sizes(*found):
     cells = [
         {
