@@ -69,8 +69,8 @@ def _level(found) -> dict:
 
 def _pairs(found) -> dict[str, dict]:
     """The student's comparisons in the plan's primary measure, by the other's name."""
-    rows = [row for row in found.get("comparisons", []) if row["a"] == "student"]
-    return {row["b"]: row for row in rows if row["metric"] == analysis_plan.read()["primary"]}
+    rows = [r for r in found.get("comparisons", []) if r["a"] == "student"]
+    return {r["b"]: r for r in rows if r["metric"] == analysis_plan.read()["primary"]}
 
 
 def _teacher(found, gold: bool = False) -> dict:
@@ -110,15 +110,14 @@ def _rated(found) -> dict:
 
 def _equivalence(found) -> dict:
     experiment = "blinded pairs, rated by people: shares differ by less than the margin"
-    tests = [(r["question"], r["difference"]) for r in _rated(found).get("equivalence", [])]
-    tests = [(question, test) for question, test in tests if test["value"] is not None]
-    if not tests:
+    rows = [r for r in _rated(found).get("equivalence", []) if r["difference"]["value"] is not None]
+    if not (tests := [(r["question"], r["difference"]) for r in rows]):
         return _untested(experiment, NO_RATINGS)
     question, worst = max(tests, key=lambda one: max(-one[1]["low"], one[1]["high"]))
     apart = any(t["low"] > t["margin"] or t["high"] < -t["margin"] for _, t in tests)
-    judged = "supported" if all(t["equivalent"] for _, t in tests) else "inconclusive"
+    alike = all(test["equivalent"] for _, test in tests)
+    judged = "not supported" if apart else "supported" if alike else "inconclusive"
     note = f"{question}, margin {worst['margin']}, {worst['level']:.0%} interval"
-    judged = "not supported" if apart else judged
     return _row(experiment, worst, judged, None, "explanations.json", note)
 
 
@@ -190,8 +189,7 @@ def _breadth(found) -> dict:
     if not (measured := found.get("generalisation", {}).get("breadth")):
         return _untested(experiment, f"{NOT_RUN.format('07')}; {few}")
     model, overall = next(iter(measured["overall"].items()))
-    number = sum(row["model"] == model for row in measured["rows"])
-    note = f"{model}, mean over {number} sources; {few}"
+    note = f"{model}, mean over {sum(r['model'] == model for r in measured['rows'])} sources; {few}"
     return _row(experiment, overall, None, "gold", "tables/breadth.json", note)
 
 
@@ -206,8 +204,8 @@ def _posts(found) -> dict:
         most = f"the study's largest sample has {cells[-1]['n']} posts" if cells else "no study"
         return _untested(experiment, most)
     small, large = (cell["metrics"]["macro_f1"] for cell in (enough[0], cells[-1]))
-    gain = {"value": large["value"] - small["value"]}
-    gain |= {"low": large["low"] - small["high"], "high": large["high"] - small["low"]}
+    corners = {"value": "value", "low": "high", "high": "low"}
+    gain = {end: large[end] - small[other] for end, other in corners.items()}
     judged = "supported" if gain["high"] < SMALL else "inconclusive"
     judged = "not supported" if gain["low"] > 0 else judged
     note = f"{enough[0]['n']} and {cells[-1]['n']} posts; suffices: gain below {SMALL}"
