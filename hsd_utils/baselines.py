@@ -2,8 +2,8 @@
 
 ``fit`` gives a function from texts to P(hate)-like scores between 0 and 1, so that the threshold
 of every model comes from ``cal`` by one rule.  A baseline is a name of BASELINES, learned here
-from gold labels; ``hatesonar``, where that package is installed; or the hub id (owner/model) of a
-sequence classifier, taken as it is.
+from gold labels; ``hatesonar`` or ``profanity_check``, where that package is installed; or the hub
+id (owner/model) of a sequence classifier, taken as it is.
 
     score = baselines.fit("tfidf_lr", distil, seed=0)
     p_hate = score(held_out["text"])
@@ -39,14 +39,16 @@ TRAINED_ON = {
     "minilm": "a billion sentence pairs, among them Reddit comments (its model card)",
     "minilm_head": "a billion sentence pairs, among them Reddit comments (its model card)",
     "hatesonar": "Davidson et al. 2017, so its figures on davidson are not a test",
+    "profanity_check": "Davidson et al. 2017 and Wikipedia comments: davidson is not a test of it",
 }
 
 
-def fit(name: str, train: pd.DataFrame, seed: int) -> Score:
+def fit(name: str, train: pd.DataFrame, seed: int, pickled: bool = False) -> Score:
     """Scores of a baseline learned from the texts and labels (0/1) of ``train``.
 
-    Raises ValueError for an unknown name or posts of one class, ImportError for hatesonar that is
-    not installed, OSError for a hub model that cannot be had.
+    pickled: whether a package may be loaded that comes as a pickle, which can run any code.
+    Raises ValueError for an unknown name, posts of one class or a pickle that is not allowed,
+    ImportError for a package that is not installed, OSError for a hub model that cannot be had.
     """
     if name in BASELINES:
         if train["label"].nunique() < 2:
@@ -54,10 +56,13 @@ def fit(name: str, train: pd.DataFrame, seed: int) -> Score:
         return BASELINES[name](train["text"].tolist(), train["label"].to_numpy(), seed)
     if name == "hatesonar":
         return _hatesonar()
+    if name == "profanity_check":
+        return _profanity_check(pickled)
     if "/" in name:
         return hub(name)
     raise ValueError(
-        f"baseline {name!r}: one of {', '.join(BASELINES)}, hatesonar, or a hub id (owner/model)"
+        f"baseline {name!r}: one of {', '.join(BASELINES)}, hatesonar, profanity_check, "
+        "or a hub id (owner/model)"
     )
 
 
@@ -195,20 +200,34 @@ def _encoded(tokenizer, texts: list[str]):
 
 
 def _hatesonar() -> Score:
-    # Not of the lock: whoever wants it installs it.
-    try:
-        sonar = importlib.import_module("hatesonar").Sonar()
-    except ImportError as error:
-        raise ImportError(
-            f"hatesonar is not installed, or not all that it needs ({error}): "
-            "python -m pip install hatesonar==0.1.0, or leave it out of the baselines"
-        ) from error
+    sonar = _package("hatesonar", "hatesonar==0.1.0").Sonar()
 
     def share(text: str) -> float:
         classes = sonar.ping(text=text)["classes"]
         return next(c["confidence"] for c in classes if c["class_name"] == "hate_speech")
 
     return lambda texts: np.array([share(text) for text in texts])
+
+
+def _profanity_check(allowed: bool) -> Score:
+    if not allowed:
+        raise ValueError(
+            "profanity_check is a pickle, which can run any code when loaded: allow it (pickled) "
+            "if you trust its makers, or leave it out of the baselines"
+        )
+    found = _package("profanity_check", "alt-profanity-check==1.9.1")
+    return lambda texts: np.asarray(found.predict_prob(list(texts)), float)
+
+
+def _package(name: str, requirement: str):
+    """A package that is not of the lock: whoever wants it installs it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"{name} is not installed, or not all that it needs ({error}): "
+            f"python -m pip install {requirement}, or leave it out of the baselines"
+        ) from error
 
 
 BASELINES: dict[str, Callable[[list[str], np.ndarray, int], Score]] = {

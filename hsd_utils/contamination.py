@@ -1,4 +1,4 @@
-"""Has a model seen what it is tested on?  Posts in no sample, and near duplicates between sets.
+"""Has a model seen what it is tested on?  Posts in no sample, near duplicates, known halves.
 
 fresh = contamination.unused(readers.read("davidson")[0], samples, 5000, seed=1)
 contamination.audit({"fresh": fresh["text"]}, {"distil": samples["distil"]["text"]})
@@ -8,8 +8,18 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+from rapidfuzz.distance import LCSseq
 
-from hsd_utils import near_duplicates, sampling
+from hsd_utils import near_duplicates, prompts, sampling
+from hsd_utils.engines import Request
+from hsd_utils.scoring import Classifier
+
+HALF = """\
+Below is the first half of a post of a public data set. Write its second half exactly as it stands \
+there, and nothing else.
+"""
+FEWEST = 8  # words of a post with two halves worth the name
+MOST = 80  # tokens of what is written
 
 
 def unused(
@@ -81,3 +91,36 @@ def audit(
             row = {"tested": name, "taught": other, "posts": len(texts), "near_duplicates": hits}
             rows.append(row | {"share": hits / len(texts) if texts else None})
     return pd.DataFrame(rows)
+
+
+def completed(classifier: Classifier, texts: Iterable[str]) -> pd.DataFrame:
+    """Does a model complete posts from their first half?  A row a post of FEWEST words or more.
+
+    ``own`` and ``other``: the longest common subsequence of words of what it writes with the
+    second half, as a share of that half (ROUGE-L's recall, Lin 2004), and with the second half
+    of another post, which is chance.  What it writes is cut at the half's length.  Golchin and
+    Surdeanu (2024, arXiv:2308.08493) ask in this way; a model that knows a post may still fail.
+    """
+    words = [split for text in texts if len(split := text.split()) >= FEWEST]
+    firsts = [" ".join(split[: len(split) // 2]) for split in words]
+    seconds = [[w.casefold() for w in split[len(split) // 2 :]] for split in words]
+    requests = [
+        Request(
+            str(number),
+            [{"role": "user", "content": f"{HALF}\n<post>{prompts.shield(first)}</post>"}],
+            max_tokens=MOST,
+        )
+        for number, first in enumerate(firsts)
+    ]
+    answers = classifier.store.collect(classifier.engine, requests)
+    rows = []
+    for number in range(len(words)):
+        said = answers[str(number)].text.casefold().split()
+        halves = {"own": seconds[number], "other": seconds[number - 1]}
+        rows.append(
+            {
+                name: LCSseq.similarity(said[: len(half)], half) / len(half)
+                for name, half in halves.items()
+            }
+        )
+    return pd.DataFrame(rows, columns=["own", "other"])

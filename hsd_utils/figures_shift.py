@@ -8,6 +8,7 @@ Like those of ``figures``, each takes plain data and returns a matplotlib Figure
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
@@ -132,4 +133,28 @@ def robustness(rows, width: float = PAGE) -> Figure:
     parts[0].set_yticks(range(len(kinds)), kinds)
     parts[0].set_ylim(len(kinds) - 0.5, -0.5)
     below(figure, parts[0])
+    return figure
+
+
+def breadth(rows, width: float = PAGE) -> Figure:
+    """ROC-AUC on a source left out, by what was learned from: a panel a model, darker is better.
+
+    rows: those of ``breadth.compare``.  Left: one other source, then a mixture, of equal size;
+    right of the line: all others, and as many posts of all.
+    """
+    rows = pd.DataFrame(rows)
+    names = rows["model"].unique()
+    figure, parts = panels(max(len(names), 1), width, 1.2 + 0.3 * rows["source"].nunique())
+    for axes, name in zip(parts, names, strict=False):
+        mine = rows[rows["model"] == name].set_index("source")
+        values = pd.DataFrame(list(mine["alone"]), index=mine.index)
+        values = values[sorted(values)]
+        for title in ("many", "without it", "with it"):
+            values[title] = [measure["value"] for measure in mine[title]]
+        look = {"cmap": "Greys", "cbar": False, "vmin": 0.4, "vmax": 1.0}
+        sns.heatmap(values, annot=True, fmt=".2f", ax=axes, **look)
+        axes.axvline(len(values.columns) - 2, color="black", lw=2)
+        axes.tick_params(axis="y", rotation=0)
+        axes.grid(False)
+        axes.set(title=name, xlabel="learned from", ylabel="tested on")
     return figure

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from hsd_utils import paths, preflight, provenance
+from hsd_utils import claims, paths, preflight, provenance
 from hsd_utils.paths import Run
 from hsd_utils.provenance import STAGES
 
@@ -147,7 +147,10 @@ def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict])
             ) from error
         say(f"{stage}: done in {time.perf_counter() - clock:.0f} s")
     say(f"{profile}: finished in {time.perf_counter() - started:.0f} s")
-    for what, place in (("results", run.summary), ("figures", run.figure("f1", "png").parent)):
+    if run.metrics.exists():
+        claims.write(run)
+    made = {"results": run.summary, "claims": run.folder / claims.PAGE}
+    for what, place in (made | {"figures": run.figure("f1", "png").parent}).items():
         if place.exists():
             say(f"  {what}  {place}")
 

@@ -93,6 +93,19 @@ def test_hatesonar_gives_its_share_of_hate_speech(samples, monkeypatch):
     assert baselines.fit("hatesonar", samples["distil"], 0)(["a", "b"]).tolist() == [0.3, 0.3]
 
 
+def test_a_pickle_is_loaded_only_where_it_is_allowed(samples, monkeypatch):
+    loaded = SimpleNamespace(predict_prob=lambda texts: [0.3 for _ in texts])
+    monkeypatch.setitem(sys.modules, "profanity_check", loaded)
+    with pytest.raises(ValueError, match="pickle, which can run any code"):
+        baselines.fit("profanity_check", samples["distil"], 0)
+    score = baselines.fit("profanity_check", samples["distil"], 0, pickled=True)
+    assert score(["a", "b"]).tolist() == [0.3, 0.3]
+    assert baselines.supervision("profanity_check") == "as shipped"
+    monkeypatch.setitem(sys.modules, "profanity_check", None)
+    with pytest.raises(ImportError, match="pip install alt-profanity-check"):
+        baselines.fit("profanity_check", samples["distil"], 0, pickled=True)
+
+
 @pytest.fixture(scope="module")
 def tiny(samples, tmp_path_factory):
     """A BERT of random weights with a vocabulary of the samples' words."""

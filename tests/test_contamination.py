@@ -1,10 +1,12 @@
 """Unused posts share nothing with a sample; the audit counts what is shared."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import FakeEngine
 
 from hsd_utils import contamination, near_duplicates, posts, readers, sampling
 
@@ -79,3 +81,26 @@ def test_hatecheck_is_spread_over_all_functionalities():
     assert table["functionality"].nunique() == 29
     found = contamination.spread(table, "functionality", 58)
     assert (found.groupby("functionality").size() == 2).all()
+
+
+class Reciter(FakeEngine):
+    """Knows one post by heart; of any other it says something else."""
+
+    known = "this very post was seen before by the model many times"
+
+    def answer(self, request):
+        said = "seen nothing of that sort"
+        if self.known.startswith(self.post(request)):
+            said = self.known.removeprefix(self.post(request)) + " and it goes on for long"
+        return replace(super().answer(request), text=said)
+
+
+def test_a_post_known_by_heart_is_found_and_chance_stands_beside_it(classifier):
+    other = "quite another post that nobody has ever shown to it"
+    asked = classifier(Reciter())
+    found = contamination.completed(asked, [Reciter.known, "too short", other])
+    assert found["own"].tolist() == pytest.approx([1.0, 0.0])
+    assert (found["other"] < 0.5).all() and len(found) == 2
+    first = asked.engine.asked[0].messages[-1]["content"]
+    assert "this very post was seen</post>" in first and "before" not in first
+    assert list(contamination.completed(asked, [])) == ["own", "other"]

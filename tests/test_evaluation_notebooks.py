@@ -5,48 +5,18 @@ What they write is measured again by hand.  The real models are in test_smoke.
 
 import json
 import os
-import random
 import re
-from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import FakeEngine
+from evaluated import RUN, Letters, execute, fake, prepare
 from sklearn.metrics import f1_score
 
-from hsd_utils import ledger, paths, posts, predictions, prompts, provenance, readers, sampling
+from hsd_utils import claims, encoder, ledger, paths, posts, predictions, sampling
 from hsd_utils import scoring as scores
-from hsd_utils.paths import Run
-from hsd_utils.store import Store
-
-SIZES = {"distil": 96, "dev": 24, "cal": 32, "eval": 64}
-RUN = Run("toy")
-
-
-def execute(stage, **parameters):
-    """Run a notebook's code in this process; returns its names."""
-    names = {}
-    for n, cell in enumerate(nbformat.read(paths.NOTEBOOKS / f"{stage}.ipynb", 4).cells):
-        if cell.cell_type == "code":
-            exec(compile(cell.source, f"{stage}[{n}]", "exec"), names)
-            names |= parameters if "parameters" in cell.metadata.get("tags", []) else {}
-    return names
-
-
-@contextmanager
-def fake(noise, model):
-    """A classifier whose P(hate) is the label blurred; 0.2 of a text it does not know."""
-    draw = random.Random(model)
-    known = {
-        sampling.clean_text(post.text): min(0.95, max(0.05, post.label + draw.gauss(0, noise)))
-        for post in readers.read("corpus")[0].itertuples()
-    }
-    engine = FakeEngine(known, model=model)
-    with Store.open(engine.identity) as store:
-        yield scores.Classifier(engine, store, converse=prompts.student)
 
 
 @pytest.fixture(scope="module")
@@ -57,24 +27,7 @@ def done(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HSD_OUTPUTS", str(folder / "outputs"))
         patch.setenv("HSD_CACHE", str(folder / "cache"))
-        unique, _ = sampling.deduplicate(sampling.clean(readers.read("corpus")[0])[0])
-        for split, sample in sampling.draw(unique, SIZES, seed=0)[0].items():
-            posts.write_jsonl(sample, RUN.sample(split))
-        adapter = RUN.folder / "students" / "s" / "adapter_model.safetensors"
-        adapter.parent.mkdir(parents=True)
-        adapter.touch()
-        student = {"folder": "s", "base": "a/b", "label_source": "teacher_soft"}
-        written = {
-            "01_sampling": {"sampling": {"sizes": SIZES, "read": {"corpus": {}}}},
-            "02_cot_teacher": {"teacher": {}},
-            "03_qlora_distillation": {"student": student},
-        }
-        for stage, results in written.items():
-            provenance.write_json(RUN.results(stage), results)
-            parameters = provenance.defaults(stage) | {"run": "toy"}
-            made = {"parameters": parameters, "inputs": {}, "outputs": {}, "seconds": 1}
-            made |= {"finished": "2026", "commit": "c", "packages": {}, "hardware": {}}
-            provenance.write_json(RUN.stage_manifest(stage), made)
+        prepare()
         patch.setattr(scores, "teacher", lambda asked: fake(0.7, "fake/teacher"))
         patch.setattr(
             scores,
@@ -82,8 +35,10 @@ def done(tmp_path_factory):
             lambda trained, asked, adapter=None: fake(0.5 if adapter else 3, f"fake/{adapter}"[:9]),
         )
         plt.rcParams["savefig.dpi"] = 40
-        names = {"04": execute("04_evaluation", run="toy", resamples=60)}
+        patch.setattr(encoder, "load", Letters)
+        names = {"04": execute("04_evaluation", run="toy", resamples=60, retrieved_posts=16)}
         sizes = {"functional_posts": 60, "unused_posts": 80, "disturbed_posts": 12}
+        sizes |= {"teacher_posts": 20}
         names["07"] = execute("07_generalisation", run="toy", resamples=60, **sizes)
         plt.close("all")
         yield names, json.loads(RUN.metrics.read_text(), parse_constant=pytest.fail)
@@ -91,10 +46,11 @@ def done(tmp_path_factory):
 
 def test_baselines_stand_beside_the_models_with_their_supervision(done):
     models = done[1]["models"]
-    assert list(models) == ["teacher", "base", "student", "majority", "tfidf_svm", "tfidf_lr"]
+    names = ["teacher", "base", "student", "majority", "tfidf_svm", "tfidf_lr"]
+    assert list(models) == [*names, "teacher_platt", "base_few_shot"]
     told = [m["supervision"] for m in models.values()]
-    assert told == ["none", "none", "teacher", "gold", "gold", "gold"]
-    assert [m["parse_rate"] for m in models.values()][3:] == [None] * 3
+    assert told == ["none", "none", "teacher", "gold", "gold", "gold", "gold", "none"]
+    assert [m["parse_rate"] for m in models.values()][3:] == [None] * 5
     eval_posts = posts.read_jsonl(RUN.sample("eval"))
     for name, found in models.items():
         rows = predictions.load(RUN.predictions(name, "eval"))
@@ -108,13 +64,38 @@ def test_baselines_stand_beside_the_models_with_their_supervision(done):
 
 def test_the_plan_is_applied_to_the_comparisons(done):
     comparisons = {c["b"]: c for c in done[1]["comparisons"]}
-    assert set(comparisons) == {"teacher", "base", "majority", "tfidf_svm", "tfidf_lr"}
+    compared = {"teacher", "base", "majority", "tfidf_svm", "tfidf_lr"}
+    assert set(comparisons) == compared | {"teacher_platt", "base_few_shot"}
+    assert comparisons["teacher_platt"]["claim"] is None
     teacher = comparisons["teacher"]
     assert teacher["claim"] == "C2" and teacher["p_holm"] == pytest.approx(
         min(1, 3 * teacher["p_value"])
     )
     assert done[1]["detectable"] == {"posts": 64, "difference": pytest.approx(0.154, abs=5e-4)}
     assert comparisons["base"]["claim"] == "C3" and comparisons["base"]["p_holm"] is None
+
+
+def test_the_teacher_with_gold_labels_and_the_base_with_its_prompt(done):
+    names, metrics = done
+    models, found = metrics["models"], metrics["supervised_alike"]["retrieved"]
+    # Platt's curve bends P(hate) and leaves its order.
+    assert models["teacher_platt"]["roc_auc"] == models["teacher"]["roc_auc"]
+    assert models["teacher_platt"]["threshold"] == 0.5
+    # The fake base knows posts, not prompts.
+    assert models["base_few_shot"]["roc_auc"] == models["base"]["roc_auc"]
+    part = names["04"]["part"]
+    assert found["posts"] == 16 == len(part) and part["label"].nunique() == 2
+    assert found["difference"]["difference"] == pytest.approx(
+        found["retrieved"]["value"] - found["fixed"]["value"]
+    )
+
+
+def test_groups_and_agreement_are_apart(done):
+    by = done[1]["by"]
+    assert {row["model"] for row in by["target"]} == {"teacher", "base", "student"}
+    assert all(row["posts"] >= 5 and "bpsn_auc" in row for row in by["target"])
+    assert {row["annotators"] for row in by["agreement"]} == {"not known"}
+    assert by["ceiling"] == []  # no post of HateXplain
 
 
 def test_eval_labels_were_read_once_and_by_04_only(done):
@@ -179,6 +160,44 @@ def test_robustness_and_transfer_cover_every_model(done):
     for name in names["07"]["scored"]:
         rows = predictions.load(RUN.predictions(name, "unused"))
         assert len(rows) == 80 and np.isfinite(rows["p_hate"]).all()
+
+
+def test_the_teacher_answers_for_a_part(done):
+    names, metrics = done
+    rows = pd.DataFrame(metrics["hatecheck"]["with_teacher"]).set_index("model")
+    assert set(rows.index) == {*names["07"]["scored"], "teacher"} and set(rows["posts"]) == {20}
+    part, p = names["07"]["part"], names["07"]["p_part"]
+    right = (p >= metrics["models"]["teacher"]["threshold"]) == part["label"]
+    assert rows.at["teacher", "right"]["value"] == pytest.approx(right.mean())
+    said = predictions.load(RUN.predictions("tfidf_lr", "checks")).set_index("id")["predicted"]
+    right = said.loc[part["id"]].to_numpy() == part["label"].to_numpy()
+    assert rows.at["tfidf_lr", "right"]["value"] == pytest.approx(right.mean())
+    probe = metrics["generalisation"]["completion"]
+    assert 0 < probe["posts"] <= 20 and probe["nearly_verbatim"] == 0
+    assert probe["own"]["value"] - probe["other"]["value"] == pytest.approx(
+        probe["difference"]["value"]
+    )
+
+
+def test_other_policies_move_no_model_that_does_not_read_its_prompt(done):
+    rows = pd.DataFrame(done[1]["generalisation"]["policies"])
+    assert set(rows["model"]) == {"student", "teacher"} and len(rows) == 2 * 2 * 2
+    assert rows["posts"].sum() == 24 * 2 * 2
+    assert all(m["value"] == 0 for column in ("fall", "flipped") for m in rows[column])
+
+
+def test_languages_and_breadth(done):
+    names, metrics = done
+    found = metrics["generalisation"]
+    assert {row["language"] for row in found["languages"]} == {"en"}
+    assert {row["n"] for row in found["languages"]} == {80} and len(found["languages"]) == 4
+    assert set(found["breadth"]["overall"]) == {"tfidf_lr"}
+    sources = names["07"]["distil"]["source"]
+    assert {row["source"] for row in found["breadth"]["rows"]} == set(sources)
+    assert {row["source"] for row in found["left_out"]} == set(sources)
+    value = found["breadth"]["overall"]["tfidf_lr"]
+    page = {row["claim"]: row for row in claims.collect(RUN)}
+    assert page["C10"]["value"] == value["value"] and page["C2"]["supervision"] == "teacher"
 
 
 def test_files_are_those_listed_and_hold_no_post(done):

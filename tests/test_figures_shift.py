@@ -4,6 +4,7 @@ import json
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from hsd_utils import calibration, figures, figures_shift, prevalence
@@ -33,6 +34,13 @@ MOVED = [
     for model in MODELS
     for kind, change in (("typos", SHARE), ("injection", NULL))
 ]
+SOURCES = ("davidson", "ethos", "corpus/forum")
+BROAD = [
+    {"model": model, "source": source, "alone": {o: 0.6 for o in SOURCES if o != source}}
+    | dict.fromkeys(("many", "without it", "with it"), SHARE)
+    for model in ("tfidf_lr", "minilm_head")
+    for source in SOURCES
+]
 DRAWN = {
     "risk": (
         figures_shift.risk_coverage,
@@ -45,6 +53,7 @@ DRAWN = {
         {m: prevalence.simulate(LABEL, P_HATE, **SETTINGS) for m in MODELS},
     ),
     "robustness": (figures_shift.robustness, MOVED),
+    "breadth": (figures_shift.breadth, BROAD),
 }
 
 
@@ -103,3 +112,11 @@ def test_what_could_not_be_measured_is_left_out():
     figure = DRAWN["robustness"][0](MOVED)
     dots = [len(c.lines[0].get_xdata()) for axes in figure.axes for c in axes.containers]
     assert dots == [1, 1, 1, 2, 2, 2]
+
+
+def test_each_source_is_tested_on_what_others_taught_and_none_may_be_left():
+    figure = figures_shift.breadth(BROAD)
+    for axes in figure.axes:
+        said = [text.get_text() for text in axes.texts]
+        assert said.count("0.60") == 6 and said.count("0.70") == 9  # none alone on itself
+    assert figures_shift.breadth(pd.DataFrame(BROAD).head(0)).axes

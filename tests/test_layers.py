@@ -13,12 +13,13 @@ from hsd_utils.paths import REPOSITORY
 LAYERS = {
     "data": "paths posts readers near_duplicates sampling corpus",
     "language": "verdict prompts spans",
-    "models": "download models export engines store scoring objectives training encoder baselines",
+    "models": "download models export engines store scoring objectives training encoder baselines "
+    "retrieval",
     "measures": "metrics statistics timing rationales predictions bootstrap calibration "
     "explanations plausibility faithfulness reasons hatexscore analysis_plan subgroups prevalence "
-    "robustness contamination ablations",
+    "robustness contamination annotators breadth policy ablations",
     "report": "machine look figures tables ratings provenance cards summary verdict_card "
-    "explanation_figures figures_shift figures_study ledger",
+    "explanation_figures figures_shift figures_study ledger claim_tests claims",
     "pipeline": "preflight pipeline detect bench supervision trial study",
 }
 LAYER = {module: layer for layer, names in LAYERS.items() for module in names.split()}

@@ -22,15 +22,16 @@ from hsd_utils.provenance import STAGES
 
 pytestmark = pytest.mark.slow
 FIGURES = "sampling rationales f1 confusion reliability roc latency memory cost faithfulness "
-FIGURES += "explanations risk_coverage functional prevalence simulator robustness "
+FIGURES += "explanations risk_coverage functional prevalence simulator robustness breadth "
 FIGURES += "study_label_source study_learning_curve"
 TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings calibration "
 TABLES += "explanation_text plausibility faithfulness reasons hatexscore explanations_by "
 TABLES += "transfer functional targets groups prevalence robustness left_out contamination "
+TABLES += "per_target agreement ceiling languages functional_teacher policies breadth "
 TABLES += "study study_finals"
 REAL = ["-p", "01.sources=[davidson, ethos]"]
 MODELS = ("teacher", "base", "student")
-BASELINES = ("majority", "tfidf_svm", "tfidf_lr")
+BASELINES = ("majority", "tfidf_svm", "tfidf_lr", "teacher_platt", "base_few_shot")
 
 
 def python(*words, seconds=2400):
@@ -118,7 +119,7 @@ def test_the_manifest_has_its_shape(done):
         assert stage["parameters"]["run"] == done.run.name and stage["outputs"]
         digests = (stage["inputs"] | stage["outputs"]).values()
         assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
-    assert len(manifest["stages"]["04_evaluation"]["inputs"]) == 7
+    assert len(manifest["stages"]["04_evaluation"]["inputs"]) == 8
 
 
 def test_every_figure_and_table_is_there(done):

@@ -1,0 +1,108 @@
+"""How well does a person agree with the others?  The human ceiling, on HateXplain's annotators.
+
+Each annotator is left out in turn; the majority of the others is the label, and the one left out
+is judged by it as a model is, on the same posts.  A model's score on gold labels is no match for
+it, since the person's own vote is part of them.
+
+    pairs = annotators.left_out(annotators.hatexplain_votes(held_out["id"], "strict"))
+    annotators.ceiling(pairs, {"student": rows.set_index("id")["predicted"]}, 1000, seed=0)
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from hsd_utils import metrics
+from hsd_utils.readers import LABEL_MAPPINGS, files
+
+CLASSES = {"hatespeech": "hate", "offensive": "offensive", "normal": "normal"}
+MEASURES = ("macro_f1", "accuracy")
+
+
+def hatexplain_votes(ids: Iterable[str], label_mapping: str) -> dict[str, list[int]]:
+    """Votes of 0 and 1 on posts named "hatexplain-<key>"; other posts are left out.
+
+    label_mapping: of ``readers``; votes for a class that it leaves out are left out too.
+    """
+    wanted = {i.removeprefix("hatexplain-"): i for i in ids if i.startswith("hatexplain-")}
+    if not wanted:
+        return {}
+    mapping, records = (
+        LABEL_MAPPINGS[label_mapping],
+        json.loads(files.find("hatexplain").read_bytes()),
+    )
+    given = {
+        post: [mapping.get(CLASSES[note["label"]]) for note in records[key]["annotators"]]
+        for key, post in wanted.items()
+        if key in records
+    }
+    return {post: [vote for vote in votes if vote is not None] for post, votes in given.items()}
+
+
+def left_out(votes: Mapping[str, list[int]]) -> pd.DataFrame:
+    """A row a post and annotator: id, said (0/1), others (their majority); ties are left out."""
+    rows = []
+    for post, given in votes.items():
+        for place, said in enumerate(given):
+            others = given[:place] + given[place + 1 :]
+            if 2 * sum(others) != len(others):
+                majority = int(2 * sum(others) > len(others))
+                rows.append({"id": post, "said": said, "others": majority})
+    return pd.DataFrame(rows, columns=["id", "said", "others"])
+
+
+def ceiling(
+    pairs: pd.DataFrame, models: Mapping[str, pd.Series], resamples: int, seed: int
+) -> pd.DataFrame:
+    """Rows of model ("annotator" first), posts, and MEASURES as {value, low, high}.
+
+    models: name -> verdicts (0/1) by post id, judged on the same rows as the annotators.  The
+    rows of a post are resampled together; 95% percentile intervals.
+    """
+    columns = ["model", "posts", *MEASURES]
+    if pairs.empty:
+        return pd.DataFrame(columns=columns)
+    label, (posts, place) = pairs["others"].to_numpy(), np.unique(pairs["id"], return_inverse=True)
+    given = {"annotator": pairs["said"]} | {m: said.loc[pairs["id"]] for m, said in models.items()}
+    # Which posts are drawn does not depend on their labels, so none are given.
+    drawn = list(metrics.draws(np.zeros(len(posts), int), resamples, seed))
+    rows = []
+    for name, said in given.items():
+        answered = metrics.answers(label, said)
+        whole = metrics.on_labels(label, answered, np.ones((1, len(pairs))))
+        parts = [metrics.on_labels(label, answered, weights[:, place]) for weights in drawn]
+        row = {"model": name, "posts": len(posts)}
+        for measure in MEASURES:
+            ends = np.quantile(np.concatenate([p[measure] for p in parts]), (0.025, 0.975))
+            low, high = map(float, ends)
+            row[measure] = {"value": float(whole[measure][0]), "low": low, "high": high}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=columns)
+
+
+def by_agreement(
+    sample: pd.DataFrame, models: Mapping[str, pd.DataFrame], resamples: int, seed: int
+) -> pd.DataFrame:
+    """Macro-F1 and ROC-AUC where annotators were unanimous, where divided, where not known.
+
+    models: name -> rows with p_hate and predicted, in the order of ``sample``.
+    """
+    known = sample["agreement"]
+    kinds = np.select([known >= 1, known < 1], ["unanimous", "divided"], "not known")
+    rows = []
+    for kind in dict.fromkeys(kinds):
+        there = kinds == kind
+        label = sample["label"][there]
+        for name, found in models.items():
+            measured = metrics.classification(
+                label,
+                found["p_hate"][there],
+                found["predicted"][there],
+                resamples=resamples,
+                seed=seed,
+            )
+            row = {"annotators": kind, "model": name, "posts": int(there.sum())}
+            rows.append(row | {m: measured[m] for m in ("macro_f1", "roc_auc")})
+    return pd.DataFrame(rows)

@@ -1,0 +1,249 @@
+"""What tests each claim of the paper, C1 to C13: a function a claim, from a run's files to a row.
+
+``found`` is metrics.json with explanations.json, bench_teacher.json and bench_student.json under
+their names.  A row has experiment, value, low, high, verdict, supervision, file and note; the
+page is put together in ``claims``.
+
+    row = claim_tests.TESTS["C1"](found)
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hsd_utils import analysis_plan, bootstrap, tables
+
+VERDICTS = ("supported", "not supported", "inconclusive", "not testable here")
+LEVEL, CORRECT = 0.85, 0.91  # the paper's F1, and its share of correct explanations
+SMALL = 0.02  # of macro-F1: what more posts may still add if these suffice
+ENOUGH = 2000  # posts, in the paper
+NO_RATINGS = "no ratings by people are at hand; 06 makes the sheet for them"
+BENCH = "bench_student.json"
+NOT_RUN = "notebook {} was not run"
+
+
+def verdict(found: Mapping[str, Any], null: float = 0.0) -> str:
+    """One of VERDICTS for {value, low, high}, of which more is what the claim says.
+
+    Supported where the interval lies above ``null`` and ``p_holm``, if there is one, below the
+    plan's alpha; not supported where it lies below.  A value alone is both ends.
+    """
+    if found["value"] is None:
+        return "not testable here"
+    low, high = (found["value"] if found[end] is None else found[end] for end in ("low", "high"))
+    if high < null:
+        return "not supported"
+    p_holm = found.get("p_holm")
+    certain = p_holm is None or p_holm < analysis_plan.read()["alpha"]
+    return "supported" if low > null and certain else "inconclusive"
+
+
+def compared(row: Mapping[str, Any], experiment: str, supervision, file, note: str) -> dict:
+    """A row from a comparison: difference, low, high, p_value and, where corrected, p_holm."""
+    named = {"p": row.get("p_value"), "Holm": row.get("p_holm")}
+    told = [f"{name} {p:.3f}" for name, p in named.items() if p is not None]
+    return _row(experiment, _valued(row), None, supervision, file, "; ".join([note, *told]))
+
+
+def _valued(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "value": row["difference"]}
+
+
+def _row(experiment, found, judged=None, supervision=None, file=None, note="") -> dict[str, Any]:
+    numbers = {key: found[key] for key in ("value", "low", "high")}
+    judged = judged or verdict(found)
+    told = {"supervision": supervision, "file": file, "note": found.get("reason") or note}
+    return {"experiment": experiment, **numbers, "verdict": judged, **told}
+
+
+def _untested(experiment: str, reason: str) -> dict[str, Any]:
+    return _row(experiment, bootstrap.absent(reason))
+
+
+def _level(found) -> dict:
+    experiment = f"F1 of the hate class against {LEVEL}"
+    if not (student := found.get("models", {}).get("student")):
+        return _untested(experiment, NOT_RUN.format("04"))
+    judged, learned = verdict(student["f1"], LEVEL), student["supervision"]
+    return _row(experiment, student["f1"], judged, learned, "tables/evaluation.json", "one seed")
+
+
+def _pairs(found) -> dict[str, dict]:
+    """The student's comparisons in the plan's primary measure, by the other's name."""
+    rows = [r for r in found.get("comparisons", []) if r["a"] == "student"]
+    return {r["b"]: r for r in rows if r["metric"] == analysis_plan.read()["primary"]}
+
+
+def _teacher(found, gold: bool = False) -> dict:
+    """The student against its teacher: of the teacher's labels (C2) or of gold ones (C2b)."""
+    experiment = "macro-F1, student - teacher, paired by post"
+    if not (pair := _pairs(found).get("teacher")):
+        return _untested(experiment, NOT_RUN.format("04"))
+    learned = found["models"]["student"]["supervision"]
+    if (learned == "gold") != gold:
+        return _untested(experiment, f"the student of this run learned {learned} labels")
+    pair = pair | {"p_holm": None} if gold else pair  # exploratory: no part of Holm's family
+    return compared(pair, experiment, learned, "tables/comparisons.json", "one seed")
+
+
+def _baselines(found) -> dict:
+    """As weak as the weakest pair, and inconclusive while a pair of the plan is missing."""
+    experiment = "macro-F1, student - the strongest other, paired by post"
+    if "base" not in (pairs := _pairs(found)):
+        return _untested(experiment, NOT_RUN.format("04"))
+    wanted = [b for _, b in analysis_plan.read()["confirmatory"]["C3"]["pairs"]]
+    pairs = {b: pairs[b] for b in wanted if b in pairs}
+    strongest = min(pairs, key=lambda b: pairs[b]["difference"])
+    missing, note = [b for b in wanted if b not in pairs], f"against {strongest}, one seed"
+    note += f"; not compared: {', '.join(missing)}" if missing else ""
+    learned = found["models"]["student"]["supervision"]
+    row = compared(pairs[strongest], experiment, learned, "tables/comparisons.json", note)
+    judged = {verdict(_valued(pair)) for pair in pairs.values()}
+    judged |= {"inconclusive"} if missing else set()
+    return row | {"verdict": min(judged, key=("not supported", "inconclusive", "supported").index)}
+
+
+def _rated(found) -> dict:
+    """Ratings by people, as 06 keeps them; simulated ones do not count."""
+    rated = found["explanations"].get("human") or {}
+    return rated if rated.get("kind") == "human" else {}
+
+
+def _equivalence(found) -> dict:
+    experiment = "blinded pairs, rated by people: shares differ by less than the margin"
+    rows = [r for r in _rated(found).get("equivalence", []) if r["difference"]["value"] is not None]
+    if not (tests := [(r["question"], r["difference"]) for r in rows]):
+        return _untested(experiment, NO_RATINGS)
+    question, worst = max(tests, key=lambda one: max(-one[1]["low"], one[1]["high"]))
+    apart = any(t["low"] > t["margin"] or t["high"] < -t["margin"] for _, t in tests)
+    alike = all(test["equivalent"] for _, test in tests)
+    judged = "not supported" if apart else "supported" if alike else "inconclusive"
+    note = f"{question}, margin {worst['margin']}, {worst['level']:.0%} interval"
+    return _row(experiment, worst, judged, None, "explanations.json", note)
+
+
+def _shares(found) -> dict:
+    experiment = f"share of its explanations rated correct, against {CORRECT:.0%}"
+    rows = [r for r in _rated(found).get("shares", []) if r["posts"] == "all"]
+    shares = {r["question"]: r["share"] for r in rows if r["model"] == "student"}
+    if not shares or None in (shares["correct_own"]["value"], shares["complete"]["value"]):
+        return _untested(experiment, NO_RATINGS)
+    judged = verdict(shares["correct_own"], CORRECT)
+    if shares["complete"]["high"] < 1:
+        judged = "not supported"
+    note = f"complete: {tables.interval(shares['complete'])}"
+    return _row(experiment, shares["correct_own"], judged, None, "explanations.json", note)
+
+
+def _time(found) -> dict:
+    """Time saved, least and most over the batch sizes; else from the benchmarks, labels alone."""
+    experiment = "share of the seconds a post saved, whole answers"
+    rows = found.get("efficiency", {}).get("rows", [])
+    seconds = {(r["model"], r["batch"]): r["p50"] for r in rows if r["mode"] != "label only"}
+    shared = [b for m, b in seconds if m == "teacher" and ("student", b) in seconds]
+    saved = [1 - seconds["student", batch] / seconds["teacher", batch] for batch in shared]
+    if saved:
+        value = found["efficiency"]["savings"]["time"]["here"]
+        ends = {"value": value, "low": min(*saved, value), "high": max(*saved, value)}
+        note = f"least and most over batches of {', '.join(map(str, shared))}; paper 0.54"
+        return _row(experiment, ends, None, None, "tables/efficiency.json", note)
+    alone = [r for r in found["bench_teacher"].get("profile", []) if r["answer_tokens"] == 1]
+    if alone and (ours := _ours(found["bench_student"])):
+        value = 1 - ours["seconds_per_post"] / alone[0]["seconds_per_post"]
+        note = "one measurement, labels alone; paper 0.54"
+        return _row("share of the seconds a post saved", _once(value), None, None, BENCH, note)
+    return _untested(experiment, NOT_RUN.format("05"))
+
+
+def _once(value: float) -> dict:
+    return {"value": value, "low": None, "high": None}
+
+
+def _ours(bench: Mapping) -> dict:
+    return next((row for row in bench.get("engines", []) if "(ours)" in row["name"]), {})
+
+
+def _memory(found) -> dict:
+    experiment, value, file = "share of the process's peak memory saved", None, BENCH
+    if savings := found.get("efficiency", {}).get("savings"):
+        value, file = savings["memory"]["here"], "tables/savings.json"
+    elif all(ours := [_ours(found[f"bench_{name}"]) for name in ("student", "teacher")]):
+        value = 1 - ours[0]["peak_memory_bytes"] / ours[1]["peak_memory_bytes"]
+    if value is None:
+        return _untested(experiment, NOT_RUN.format("05"))
+    return _row(experiment, _once(value), None, None, file, "one measurement; paper 0.86")
+
+
+def _cost(found) -> dict:
+    """On one machine a post's price goes with its time."""
+    row = _time(found) | {"experiment": "share of the price of a post saved, at one hourly price"}
+    if costs := found.get("efficiency", {}).get("costs"):
+        posts = costs["break_even_posts"]
+        row["note"] += "; labelling and training paid for after "
+        row["note"] += f"{posts:,.0f} posts" if posts else "no number of posts"
+    return row | {"note": row["note"].replace("paper 0.54", "paper 0.86, of other machines")}
+
+
+def _breadth(found) -> dict:
+    experiment = "ROC-AUC on a source left out: learned from all others - from one, equal size"
+    few = "at most four sources are at hand, the paper has 36"
+    if not (measured := found.get("generalisation", {}).get("breadth")):
+        return _untested(experiment, f"{NOT_RUN.format('07')}; {few}")
+    model, overall = next(iter(measured["overall"].items()))
+    note = f"{model}, mean over {sum(r['model'] == model for r in measured['rows'])} sources; {few}"
+    return _row(experiment, overall, None, "gold", "tables/breadth.json", note)
+
+
+def _posts(found) -> dict:
+    """Bounds from the corners of two intervals, wider than 95%."""
+    experiment = f"macro-F1 of the study's largest sample - of one of about {ENOUGH} posts"
+    cells = [c for c in found.get("study", {}).get("cells", []) if "size" in str(c["factor"])]
+    cells = sorted(cells, key=lambda cell: cell["n"])
+    cells = [c for c in cells if c["supervision"] == cells[-1]["supervision"]]
+    enough = [cell for cell in cells if cell["n"] >= ENOUGH]
+    if not enough or cells[-1]["n"] < 2 * enough[0]["n"]:
+        most = f"the study's largest sample has {cells[-1]['n']} posts" if cells else "no study"
+        return _untested(experiment, most)
+    small, large = (cell["metrics"]["macro_f1"] for cell in (enough[0], cells[-1]))
+    corners = {"value": "value", "low": "high", "high": "low"}
+    gain = {end: large[end] - small[other] for end, other in corners.items()}
+    judged = "supported" if gain["high"] < SMALL else "inconclusive"
+    judged = "not supported" if gain["low"] > 0 else judged
+    note = f"{enough[0]['n']} and {cells[-1]['n']} posts; suffices: gain below {SMALL}"
+    return _row(experiment, gain, judged, cells[-1]["supervision"], "metrics.json", note)
+
+
+def _extraction(found) -> dict:
+    experiment = "teacher, few-shot: ROC-AUC of P(hate) against chance, 0.5"
+    if not (teacher := found.get("models", {}).get("teacher")):
+        return _untested(experiment, NOT_RUN.format("04"))
+    shots, auc = found.get("teacher", {}).get("prompt", {}).get("shots"), teacher["roc_auc"]
+    note = f"{shots} demonstrations, {teacher['parse_rate']:.1%} of answers in form"
+    return _row(experiment, auc, verdict(auc, 0.5), "none", "tables/evaluation.json", note)
+
+
+def _open(found) -> dict:
+    spoken = found.get("generalisation", {}).get("languages") or [{"language": "en"}]
+    tried = {cell["factor"] for cell in found.get("study", {}).get("cells", [])}
+    tried = sorted(tried & {"shots", "balance", "human rationales"}) or ["nothing of this"]
+    note = f"languages: {', '.join(sorted({row['language'] for row in spoken}))}; "
+    note += f"in the study: {', '.join(tried)}"
+    return _untested("questions that the paper leaves open: no claim to test", note)
+
+
+TESTS: dict[str, Callable[[Mapping[str, Any]], dict]] = {
+    "C1": _level,
+    "C2": _teacher,
+    "C2b": lambda found: _teacher(found, gold=True),
+    "C3": _baselines,
+    # A final pair of the study takes this place.
+    "C4": lambda found: _untested("macro-F1, student - label_only", "no final pair of the study"),
+    "C5": _equivalence,
+    "C6": _shares,
+    "C7": _time,
+    "C8": _memory,
+    "C9": _cost,
+    "C10": _breadth,
+    "C11": _posts,
+    "C12": _extraction,
+    "C13": _open,
+}

@@ -1,0 +1,135 @@
+"""The claims page: what a run says about each claim of the paper, C1 to C13, and in which file.
+
+Made from metrics.json (with the study's results), explanations.json and bench_*.json.
+``claim_tests`` has the experiment and the rule of each claim; a final pair of the study, over
+seeds and posts, takes the place of a comparison of one training.
+
+    python -m hsd_utils.claims demo            # writes outputs/demo/claims.json and claims.md
+    python -m hsd_utils.claims demo --readme   # and the table in README.md
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from hsd_utils import claim_tests, paths, provenance, tables
+from hsd_utils.paths import Run
+
+SAYS = {
+    "C1": "the student's F1 is at the paper's level",
+    "C2": "a student of its teacher's labels is better than the teacher",
+    "C2b": "a student of gold labels is better than the teacher",
+    "C3": "the student is better than its base and every baseline",
+    "C4": "rationales help",
+    "C4a": "rationales in training help a student that gives labels alone",
+    "C4b": "reasoning before the label helps",
+    "C5": "explanations are as good as the teacher's",
+    "C6": "91% of explanations are correct, 100% complete",
+    "C7": "the student is faster",
+    "C8": "it needs less memory",
+    "C9": "it is cheaper",
+    "C10": "many sources generalise",
+    "C11": "about 2,000 posts suffice",
+    "C12": "few-shot Chain-of-Thought extraction works",
+    "C13": "open: other languages, how many demonstrations, human or machine rationales",
+}
+FILE, PAGE = "claims.json", "claims.md"
+PAPER = ("Llama-3-70B-Instruct", "Llama-3-8B-Instruct")
+RULE = """\
+*Supported*: the interval lies beyond the null value on the claimed side (and Holm's p-value, \
+where the plan corrects, below alpha). *Not supported*: it lies on the other side. \
+*Inconclusive*: neither. *Not testable here*: nothing was measured; the note says why."""
+
+
+def collect(run: Run) -> list[dict[str, Any]]:
+    """A row a claim, in order: claim, says, scale, and what ``claim_tests`` gives.
+
+    Raises FileNotFoundError for a run without metrics.json.
+    """
+    if not run.metrics.exists():
+        raise FileNotFoundError(f"{run.metrics} is not there: execute the run's notebooks first")
+    found = json.loads(run.metrics.read_text(encoding="utf-8"))
+    for name in ("explanations", "bench_teacher", "bench_student"):
+        path = run.folder / f"{name}.json"
+        found[name] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    finals = {row["claim"]: _final(row) for row in found.get("study", {}).get("finals", [])}
+    if "C4a" in finals:  # the paper's way: rationales are for training
+        finals = {"C4": finals["C4a"]} | finals
+    rows = {claim: test(found) for claim, test in claim_tests.TESTS.items()} | finals
+    scale = scaled(found)
+    about = {claim: claim.split()[0] for claim in rows}  # "C4a (tokens)" is another test of C4a
+    order = sorted(rows, key=lambda claim: ([*SAYS, about[claim]].index(about[claim]), claim))
+    return [
+        {"claim": claim, "says": SAYS.get(about[claim], ""), **rows[claim], "scale": scale}
+        for claim in order
+    ]
+
+
+def _final(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A final pair of the study: a, b, difference, low, high, p_value, p_holm, seeds, n."""
+    seeds = row["seeds"] if isinstance(row["seeds"], int) else len(row["seeds"])
+    experiment = f"macro-F1, {row['a']} - {row['b']}, over seeds and posts"
+    note = f"{seeds} seeds, {row['n']} posts"
+    return claim_tests.compared(row, experiment, row.get("supervision"), "metrics.json", note)
+
+
+def scaled(found: Mapping[str, Any]) -> str:
+    """What was run; "scaled down" unless models and posts are the paper's."""
+    models = found.get("teacher", {}).get("model"), found.get("student", {}).get("base")
+    drawn = found.get("sampling", {"sizes": {}, "read": {}})
+    same = models == PAPER and "paper_eval" in drawn["read"]
+    teacher, student = (name or "none" for name in models)
+    return (
+        f"{'the paper' if same else 'scaled down'}: teacher {teacher}, student {student}, "
+        f"{drawn['sizes'].get('eval', 0)} evaluation posts of {', '.join(drawn['read']) or 'none'}"
+    )
+
+
+def describe(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rule and a table, as Markdown."""
+    table = pd.DataFrame(
+        [
+            {
+                "claim": f"{row['claim']}: {row['says']}",
+                "experiment": row["experiment"],
+                "number": {key: row[key] for key in ("value", "low", "high")},
+                "labels from": row["supervision"] or tables.ABSENT,
+                "verdict": row["verdict"],
+                "note": row["note"],
+                "file": row["file"] or tables.ABSENT,
+            }
+            for row in rows
+        ]
+    )
+    scale = rows[0]["scale"]
+    return f"{scale[0].upper()}{scale[1:]}. {RULE}\n\n{tables.markdown(table).strip()}"
+
+
+def write(run: Run) -> str:
+    """Write claims.json and claims.md of a run; returns the latter."""
+    rows = collect(run)
+    provenance.write_json(run.folder / FILE, rows)
+    text = f"# Claims, run `{run.name}`\n\n{describe(rows)}\n"
+    (run.folder / PAGE).write_text(text, encoding="utf-8")
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m hsd_utils.claims", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("run")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md too")
+    options = parser.parse_args()
+    run = Run(options.run)
+    text = write(run)
+    print(run.folder / PAGE)
+    if options.readme:
+        _, _, told = text.partition("\n\n")
+        tables.insert(paths.REPOSITORY / "README.md", "claims", f"Run `{run.name}`. {told}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""A run whose first three stages are written by hand, and fake models that answer at once.
+
+For tests of notebooks 04 and 07, which run here cell by cell.
+"""
+
+import random
+from contextlib import contextmanager
+
+import nbformat
+import numpy as np
+from fakes import FakeEngine
+
+from hsd_utils import paths, posts, prompts, provenance, readers, sampling, scoring
+from hsd_utils.paths import Run
+from hsd_utils.store import Store
+
+SIZES = {"distil": 96, "dev": 24, "cal": 32, "eval": 64}
+RUN = Run("toy")
+PROMPT = {"shots": 2, "label_first": True, "definition": "un"}
+
+
+def execute(stage, **parameters):
+    """Run a notebook's code in this process; returns its names."""
+    names = {}
+    for n, cell in enumerate(nbformat.read(paths.NOTEBOOKS / f"{stage}.ipynb", 4).cells):
+        if cell.cell_type == "code":
+            exec(compile(cell.source, f"{stage}[{n}]", "exec"), names)
+            names |= parameters if "parameters" in cell.metadata.get("tags", []) else {}
+    return names
+
+
+@contextmanager
+def fake(noise, model):
+    """A classifier whose P(hate) is the label blurred; 0.2 of a text it does not know."""
+    draw = random.Random(model)
+    known = {
+        sampling.clean_text(post.text): min(0.95, max(0.05, post.label + draw.gauss(0, noise)))
+        for post in readers.read("corpus")[0].itertuples()
+    }
+    engine = FakeEngine(known, model=model)
+    with Store.open(engine.identity) as store:
+        yield scoring.Classifier(engine, store, converse=prompts.student)
+
+
+def rationale(post):
+    """What notebook 02 would have written of a post."""
+    said = {"explanations": [{"input": post.text.split()[0], "explanation": "so it is"}]}
+    said |= {"id": post.id, "gold": post.label, "said": post.label, "label": post.label}
+    return said | {"p_hate": None, "reason": None}
+
+
+class Letters:
+    """In place of MiniLM: how often each letter stands in a text."""
+
+    def __call__(self, texts):
+        return np.array([[t.lower().count(c) for c in "aeinorst"] for t in texts], float)
+
+
+def prepare():
+    """Samples, rationales, a student's folder, and what 01 to 03 leave behind."""
+    unique, _ = sampling.deduplicate(sampling.clean(readers.read("corpus")[0])[0])
+    for split, sample in sampling.draw(unique, SIZES, seed=0)[0].items():
+        posts.write_jsonl(sample, RUN.sample(split))
+    distil = posts.read_jsonl(RUN.sample("distil"))
+    posts.write_rows(map(rationale, distil.itertuples()), RUN.rationales("distil"))
+    adapter = RUN.folder / "students" / "s" / "adapter_model.safetensors"
+    adapter.parent.mkdir(parents=True)
+    adapter.touch()
+    student = {"folder": "s", "base": "a/b", "label_source": "teacher_soft"}
+    written = {
+        "01_sampling": {"sampling": {"sizes": SIZES, "read": {"corpus": {}}}},
+        "02_cot_teacher": {"teacher": {"model": "c/d", "prompt": PROMPT}},
+        "03_qlora_distillation": {"student": student},
+    }
+    for stage, results in written.items():
+        provenance.write_json(RUN.results(stage), results)
+        parameters = provenance.defaults(stage) | {"run": "toy"}
+        made = {"parameters": parameters, "inputs": {}, "outputs": {}, "seconds": 1}
+        made |= {"finished": "2026", "commit": "c", "packages": {}, "hardware": {}}
+        provenance.write_json(RUN.stage_manifest(stage), made)

@@ -1,0 +1,76 @@
+"""One source left out, one against many: equal sizes, no source in its own teaching."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from hsd_utils import baselines, breadth
+
+
+def posts(source, n, words, seed):
+    """Hateful posts have the first word, the others the second, and both have fillers."""
+    draw = np.random.default_rng(seed)
+    labels = [row % 2 for row in range(n)]
+    fillers = [" ".join(draw.choice(list("abcdefgh"), 4)) for _ in labels]
+    texts = [f"{words[1 - y]} {filler}" for y, filler in zip(labels, fillers, strict=True)]
+    return pd.DataFrame({"source": source, "label": labels, "text": texts})
+
+
+WORDS = {"x": ("awful", "lovely"), "y": ("nasty", "pretty"), "z": ("awful", "pretty")}
+
+
+def tables(n):
+    parts = [posts(source, n, words, place) for place, (source, words) in enumerate(WORDS.items())]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """What each baseline learned from, beside what it does."""
+    seen, fit = [], baselines.fit
+
+    def watched(name, train, seed):
+        seen.append(train)
+        return fit(name, train, seed)
+
+    monkeypatch.setattr(baselines, "fit", watched)
+    return seen
+
+
+def test_sizes_are_equal_and_the_source_itself_is_never_learned(fitted):
+    rows, overall = breadth.compare(tables(24), tables(40), "tfidf_lr", resamples=50, seed=0)
+    assert rows["source"].tolist() == ["x", "y", "z"] and list(rows) == breadth.COLUMNS
+    assert set(rows["learned_from"]) == {48} and set(rows["equal_size"]) == {24}
+    for place, row in enumerate(rows.itertuples()):
+        *single, with_it, without, many = fitted[5 * place : 5 * place + 5]
+        assert len(with_it) == len(without) == 48 and row.source in set(with_it["source"])
+        for train in (without, many, *single):
+            assert row.source not in set(train["source"])
+        assert [len(train) for train in (many, *single)] == [24] * 3
+        assert many["source"].nunique() == 2 and [t["source"].nunique() for t in single] == [1, 1]
+        assert all(train["label"].mean() == 0.5 for train in (with_it, many, *single))
+        assert row.source not in row.alone and len(row.alone) == 2
+        assert row.one["value"] == pytest.approx(np.mean(list(row.alone.values())))
+    differences = [m["value"] for m in rows["many - one"]]
+    assert overall["value"] == pytest.approx(np.mean(differences))
+    assert overall["low"] <= overall["value"] <= overall["high"]
+
+
+def test_the_numbers_are_scikit_learns():
+    taught, tested = tables(24), tables(40)
+    rows, _ = breadth.compare(taught, tested, "tfidf_lr", resamples=50, seed=0)
+    row, target = rows.iloc[0], tested[tested["source"] == "x"]
+    p = baselines.fit("tfidf_lr", taught[taught["source"] != "x"], 0)(target["text"])
+    assert row["without it"]["value"] == pytest.approx(roc_auc_score(target["label"], p))
+    gap = row["many"]["value"] - row["one"]["value"]
+    assert row["many - one"]["value"] == pytest.approx(gap)
+
+
+def test_two_sources_are_too_few_and_one_label_is_left_out():
+    two = tables(24)[lambda t: t["source"] != "z"]
+    rows, overall = breadth.compare(two, tables(40), "tfidf_lr", resamples=50, seed=0)
+    assert rows.empty and overall["value"] is None and "three sources" in overall["reason"]
+    tested = tables(40)[lambda t: (t["source"] != "x") | (t["label"] == 1)]
+    rows, _ = breadth.compare(tables(24), tested, "tfidf_lr", resamples=50, seed=0)
+    assert rows["source"].tolist() == ["y", "z"]

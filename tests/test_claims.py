@@ -1,0 +1,225 @@
+"""The claims page: every verdict by its rule, from files and from nowhere else."""
+
+import json
+import sys
+
+import pytest
+
+from hsd_utils import analysis_plan, claim_tests, claims, paths
+from hsd_utils.paths import Run
+
+EMPTY = {"explanations": {}, "bench_teacher": {}, "bench_student": {}}
+
+
+def measure(value, low, high):
+    return {"value": value, "low": low, "high": high}
+
+
+def model(supervision, f1=(0.7, 0.6, 0.8), roc_auc=(0.8, 0.7, 0.9)):
+    found = {"f1": measure(*f1), "roc_auc": measure(*roc_auc)}
+    return found | {"supervision": supervision, "parse_rate": 0.95}
+
+
+def pair(other, difference, low, high, p_holm=None):
+    found = {"a": "student", "b": other, "metric": "macro_f1", "p_value": 0.01, "p_holm": p_holm}
+    return found | {"difference": difference, "low": low, "high": high}
+
+
+def evaluated(supervision="teacher", *pairs, **student):
+    models = {"teacher": model("none"), "student": model(supervision, **student)}
+    return EMPTY | {"models": models, "comparisons": list(pairs)}
+
+
+def judged(claim, found):
+    return claim_tests.TESTS[claim](found)["verdict"]
+
+
+@pytest.mark.parametrize(
+    "found, null, said",
+    [
+        (measure(0.1, 0.01, 0.2), 0, "supported"),
+        (measure(0.1, -0.01, 0.2), 0, "inconclusive"),
+        (measure(-0.1, -0.2, -0.01), 0, "not supported"),
+        (measure(0.9, None, None), 0.5, "supported"),
+        (measure(0.4, None, None), 0.5, "not supported"),
+        (measure(None, None, None), 0, "not testable here"),
+        (measure(0.1, 0.01, 0.2) | {"p_holm": 0.2}, 0, "inconclusive"),
+        (measure(0.1, 0.01, 0.2) | {"p_holm": 0.04}, 0, "supported"),
+        (measure(-0.1, -0.2, -0.01) | {"p_holm": 0.2}, 0, "not supported"),
+    ],
+)
+def test_the_rule(found, null, said):
+    assert claim_tests.verdict(found, null) == said
+
+
+def test_nothing_measured_is_not_testable_with_a_reason():
+    assert set(claim_tests.TESTS) >= {f"C{n}" for n in range(1, 14)}
+    for claim, test in claim_tests.TESTS.items():
+        row = test(EMPTY)
+        assert row["verdict"] == "not testable here" and row["note"] and row["file"] is None, claim
+    assert "at most four sources" in claim_tests.TESTS["C10"](EMPTY)["note"]
+
+
+def test_the_level_is_the_papers():
+    assert judged("C1", evaluated(f1=(0.7, 0.6, 0.8))) == "not supported"
+    assert judged("C1", evaluated(f1=(0.84, 0.8, 0.88))) == "inconclusive"
+    assert judged("C1", evaluated(f1=(0.9, 0.86, 0.93))) == "supported"
+
+
+def test_whose_labels_the_student_learned_decides_between_c2_and_c2b():
+    better = pair("teacher", 0.1, 0.05, 0.15, p_holm=0.03)
+    assert judged("C2", evaluated("teacher", better)) == "supported"
+    assert judged("C2b", evaluated("teacher", better)) == "not testable here"
+    gold = evaluated("gold", better | {"p_holm": 0.9})
+    row = claim_tests.TESTS["C2"](gold)
+    assert row["verdict"] == "not testable here" and "learned gold labels" in row["note"]
+    assert judged("C2b", gold) == "supported"  # exploratory, so without Holm's correction
+
+
+def test_c3_is_as_weak_as_its_weakest_pair_and_open_while_one_is_missing():
+    names = [b for _, b in analysis_plan.read()["confirmatory"]["C3"]["pairs"]]
+    above = [pair(name, 0.1, 0.05, 0.15, p_holm=0.01) for name in names]
+    assert judged("C3", evaluated("gold", *above)) == "supported"
+    row = claim_tests.TESTS["C3"](evaluated("gold", *above[:-1]))
+    assert row["verdict"] == "inconclusive" and f"not compared: {names[-1]}" in row["note"]
+    below = pair(names[-1], -0.1, -0.2, -0.05, p_holm=0.01)
+    row = claim_tests.TESTS["C3"](evaluated("gold", *above[:-1], below))
+    assert row["verdict"] == "not supported" and row["value"] == -0.1
+
+
+def rated(kind="human", low=-0.05, high=0.05, correct=0.95, complete=1.0):
+    test = measure(0.0, low, high) | {"margin": 0.1, "level": 0.9}
+    test["equivalent"] = -0.1 < low and high < 0.1
+    shares = {"correct_own": measure(correct, correct - 0.02, correct + 0.02)}
+    shares["complete"] = measure(complete, complete - 0.02, complete)
+    given = [
+        {"model": "student", "posts": "all", "question": q, "share": s} for q, s in shares.items()
+    ]
+    human = {"kind": kind, "equivalence": [{"question": "complete", "difference": test}]}
+    return EMPTY | {"explanations": {"human": human | {"shares": given}}}
+
+
+def test_only_people_rate_explanations():
+    assert judged("C5", rated()) == "supported" and judged("C6", rated()) == "supported"
+    assert judged("C5", rated("simulated")) == judged("C6", rated("simulated"))
+    assert judged("C5", rated("simulated")) == "not testable here"
+    assert judged("C5", rated(high=0.15)) == "inconclusive"
+    assert judged("C5", rated(low=0.11, high=0.15)) == "not supported"
+    assert judged("C6", rated(complete=0.9)) == "not supported"
+    assert judged("C6", rated(correct=0.91)) == "inconclusive"
+
+
+def test_time_memory_and_cost():
+    rows = [
+        {"model": m, "batch": b, "p50": s, "mode": "with explanation"}
+        for m, b, s in (
+            ("teacher", 1, 2.0),
+            ("teacher", 8, 1.0),
+            ("student", 1, 1.0),
+            ("student", 8, 0.8),
+        )
+    ]
+    savings = {"time": {"here": 0.3}, "memory": {"here": -0.1}}
+    costs = {"break_even_posts": 5000.0}
+    found = EMPTY | {"efficiency": {"rows": rows, "savings": savings, "costs": costs}}
+    row = claim_tests.TESTS["C7"](found)
+    assert [row[k] for k in ("value", "low", "high")] == pytest.approx([0.3, 0.2, 0.5])
+    assert row["verdict"] == "supported" and judged("C8", found) == "not supported"
+    assert "5,000 posts" in claim_tests.TESTS["C9"](found)["note"]
+
+
+def test_time_and_memory_of_the_benchmarks_where_05_was_not_run():
+    engine = {"name": "x (ours)", "seconds_per_post": 0.1, "peak_memory_bytes": 1e9}
+    teacher = {"engines": [engine | {"peak_memory_bytes": 4e9}]}
+    teacher["profile"] = [{"seconds_per_post": 0.9, "answer_tokens": 50.0}]
+    found = EMPTY | {"bench_student": {"engines": [engine]}, "bench_teacher": teacher}
+    assert judged("C7", found) == "not testable here"  # whole answers beside labels: no
+    teacher["profile"].append({"seconds_per_post": 0.4, "answer_tokens": 1.0})
+    assert claim_tests.TESTS["C7"](found)["value"] == pytest.approx(0.75)
+    assert claim_tests.TESTS["C8"](found)["value"] == pytest.approx(0.75)
+
+
+def test_breadth_says_over_how_many_sources():
+    rows = [{"model": "tfidf_lr"}] * 4 + [{"model": "minilm_head"}] * 4
+    overall = {"tfidf_lr": measure(0.05, 0.01, 0.09), "minilm_head": measure(-0.1, -0.2, 0.0)}
+    found = EMPTY | {"generalisation": {"breadth": {"rows": rows, "overall": overall}}}
+    row = claim_tests.TESTS["C10"](found)
+    assert row["verdict"] == "supported" and row["value"] == 0.05
+    assert "mean over 4 sources; at most four sources are at hand" in row["note"]
+
+
+def sizes(*found):
+    cells = [
+        {
+            "factor": "size",
+            "n": n,
+            "supervision": "gold",
+            "metrics": {"macro_f1": measure(v, v - 0.004, v + 0.004)},
+        }
+        for n, v in found
+    ]
+    return EMPTY | {"study": {"cells": cells}}
+
+
+@pytest.mark.parametrize(
+    "found, said",
+    [
+        (((500, 0.7), (1000, 0.7)), "not testable here"),
+        (((2000, 0.70), (3000, 0.7)), "not testable here"),  # not twice as many
+        (((2000, 0.700), (8000, 0.705)), "supported"),
+        (((2000, 0.70), (8000, 0.75)), "not supported"),
+        (((2000, 0.70), (8000, 0.715)), "not supported"),
+        (((500, 0.6), (8000, 0.75)), "not testable here"),
+    ],
+)
+def test_posts_suffice_where_more_add_little(found, said):
+    assert judged("C11", sizes(*found)) == said
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path / "outputs"))
+    made = Run("toy")
+    made.folder.mkdir(parents=True)
+    found = evaluated("gold", pair("teacher", 0.1, 0.05, 0.15))
+    final = pair("label_only", -0.02, -0.04, -0.01, p_holm=0.03) | {"claim": "C4a", "seeds": [0, 1]}
+    finals = [final | {"n": 300}, final | {"n": 300, "claim": "C4a (tokens)", "difference": -0.03}]
+    found["study"] = {"cells": [{"factor": "shots"}], "finals": finals}
+    made.metrics.write_text(json.dumps({k: v for k, v in found.items() if k not in EMPTY}))
+    return made
+
+
+def test_the_page_has_every_claim_and_its_scale(run):
+    text = claims.write(run)
+    rows = json.loads((run.folder / "claims.json").read_text())
+    named = [row["claim"] for row in rows]
+    assert [c for c in named if c != "C4a (tokens)"] == [c for c in claims.SAYS if c != "C4b"]
+    assert named.index("C4a (tokens)") == named.index("C4a") + 1
+    fields = {"claim", "experiment", "value", "low", "high", "verdict", "supervision", "file"}
+    assert all(fields <= set(row) and row["verdict"] in claim_tests.VERDICTS for row in rows)
+    assert all(row["scale"].startswith("scaled down") for row in rows)
+    found = {row["claim"]: row for row in rows}
+    assert found["C4"]["verdict"] == "not supported" and "2 seeds, 300 posts" in found["C4"]["note"]
+    assert found["C4a"]["value"] == found["C4"]["value"] == -0.02
+    assert "shots" in found["C13"]["note"]
+    assert (run.folder / "claims.md").read_text() == text and "| C13: open" in text
+
+
+def test_the_papers_models_on_the_papers_posts_are_not_scaled_down():
+    drawn = {"sizes": {"eval": 2001}, "read": {"paper_eval": {}}}
+    found = {"teacher": {"model": claims.PAPER[0]}, "student": {"base": claims.PAPER[1]}}
+    assert claims.scaled(found | {"sampling": drawn}).startswith("the paper: ")
+    assert claims.scaled(found | {"sampling": drawn | {"read": {"ethos": {}}}})[:6] == "scaled"
+
+
+def test_the_readme_gets_the_table_and_a_run_that_is_not_there_is_named(run, tmp_path, monkeypatch):
+    readme = tmp_path / "README.md"
+    readme.write_text("a\n<!-- claims:begin -->\nold\n<!-- claims:end -->\nb\n")
+    monkeypatch.setattr(paths, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["claims", "toy", "--readme"])
+    claims.main()
+    once = readme.read_text()
+    assert "\nold\n" not in once and "Run `toy`. Scaled down" in once and once.endswith("-->\nb\n")
+    monkeypatch.setattr(sys, "argv", ["claims", "other"])
+    with pytest.raises(FileNotFoundError, match="other"):
+        claims.main()
