@@ -18,7 +18,7 @@ LAYERS = {
     "explanations plausibility faithfulness reasons hatexscore analysis_plan subgroups prevalence "
     "robustness contamination",
     "report": "machine look figures tables ratings provenance cards summary verdict_card "
-    "explanation_figures figures_shift ledger",
+    "explanation_figures figures_shift ledger judge",
     "pipeline": "preflight pipeline detect bench release",
 }
 LAYER = {module: layer for layer, names in LAYERS.items() for module in names.split()}
