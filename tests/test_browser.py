@@ -99,6 +99,8 @@ def page(lab):
         page.on("dialog", partial(heard, page))
         wait(lambda: answers(lab[1]))
         page.goto(lab[1])
+        page.evaluate("alert('heard')")
+        assert page.alerts.pop() == "heard"
         run_all(page)
         yield page
         browser.close()
@@ -206,7 +208,7 @@ def test_the_card_reads_in_both_themes_and_runs_nothing(page, theme):
     change = "t => window.jupyterapp.commands.execute('apputils:change-theme', {theme: t})"
     page.evaluate(change, theme)
     light = str(theme.endswith("Light")).lower()
-    page.wait_for_selector(f"body[data-jp-theme-light={light}]")
+    page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
     whole, masked = page.locator(CARDS).all()
     whole.scroll_into_view_if_needed()
     assert whole.locator("mark").all_inner_texts() == ["Kind people", "more kind people"]
