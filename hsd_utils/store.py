@@ -14,6 +14,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -102,16 +103,25 @@ class Store:
 
     def get(self, request: Request) -> Answer | None:
         """The stored answer to ``request``, or None."""
-        offset = self.offsets.get(_digest(request.shape()))
+        offset = self.offsets.get(key(request))
         if offset is None:
             return None
+        return replace(self._at(offset), key=request.key)
+
+    def __iter__(self) -> Iterator[Answer]:
+        """All answers, each with the ``key`` it is stored under."""
+        return map(self._at, list(self.offsets.values()))
+
+    def _at(self, offset: int) -> Answer:
         self.input.seek(offset)
-        stored = json.loads(self.input.readline())
-        return replace(Answer(**stored), key=request.key)
+        return Answer(**json.loads(self.input.readline()))
 
     def put(self, request: Request, answer: Answer) -> None:
-        key = _digest(request.shape())
-        self.offsets[key] = self._append(asdict(replace(answer, key=key)))
+        self.adopt(replace(answer, key=key(request)))
+
+    def adopt(self, answer: Answer) -> None:
+        """Store an answer under the key that it comes with, that of another store's."""
+        self.offsets[answer.key] = self._append(asdict(answer))
 
     def _append(self, record: dict) -> int:
         offset = os.fstat(self.output).st_size
@@ -139,7 +149,7 @@ class Store:
         twins: dict[str, list[Request]] = {}
         for request in requests:
             known = self.get(request)
-            shape = _digest(request.shape())
+            shape = key(request)
             if known is not None:
                 yield known
             elif shape in missing:
@@ -168,6 +178,18 @@ class Store:
             self.answers(engine, requests), total=len(requests), mininterval=5, desc=self.path.stem
         )
         return {answer.key: answer for answer in bar}
+
+
+def key(request: Request) -> str:
+    """What the answer to a request is stored under: a hash of everything that shapes it."""
+    return _digest(request.shape())
+
+
+def identities() -> Iterator[dict[str, Any]]:
+    """The identities of all engines that have a store under ``HSD_CACHE``."""
+    for path in sorted((paths.cache() / "answers").glob("*.jsonl")):
+        with open(path, "rb") as lines, suppress(ValueError, KeyError):
+            yield json.loads(lines.readline())["identity"]
 
 
 def _digest(text: str) -> str:

@@ -11,19 +11,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes import FakeEngine
+from test_judge import Judge
 
 from hsd_utils import (
     corpus,
     encoder,
+    engines,
     paths,
     posts,
     predictions,
     prompts,
     provenance,
+    ratings,
     rationales,
     scoring,
 )
 from hsd_utils.paths import Run
+from hsd_utils.ratings import spreadsheet
 from hsd_utils.scoring import Classifier
 from hsd_utils.store import Store
 
@@ -154,6 +158,8 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     assert not [text for text in table["text"] if text[:25] in texts or text[-25:] in texts]
     metrics = json.loads(run.metrics.read_text())["explanations"]
     assert metrics["measures"] == written
+    assert "SIMULATED, rated by no person" in texts and "human" not in metrics  # random raters
+    assert "SIMULATED" in run.table("ratings", "tex").read_text()
     split = pd.DataFrame(json.loads(run.table("explanations_by", "json").read_text()))
     assert set(split["by"]) == {"source", "target", "outcome"}
     assert set(split["explainer"]) == {*MODELS, "annotators"}
@@ -182,3 +188,27 @@ def test_without_human_spans_what_needs_them_is_null_with_a_reason(ask, table, m
     assert "MiniLM" in set(faithful["method"])
     plausible = pd.DataFrame(json.loads(run.table("plausibility", "json").read_text()))
     assert list(plausible["explainer"])[-3:] == ["lexicon", "MiniLM", "MiniLM tagger"]
+
+
+def test_people_count_and_a_judge_is_held_against_them(ask, table, monkeypatch):
+    run = prepared(ask, table)
+    monkeypatch.setattr(engines, "load", lambda *_, **__: Judge())
+    names, shown = executed(rated_posts=10, rater="rater-0a1b")
+    items = names["items"]
+    assert len(items) == 14 and run.ratings_key.exists()
+    assert sorted(path.name for path in run.ratings("").glob("*.csv")) == [
+        f"{items[0]['sheet']}-rater-000{number}.csv" for number in (1, 2, 3)
+    ]
+    answers = ratings.simulate(items, raters=1).assign(kind="human", rater="rater-0001")
+    spreadsheet.write(items, run.ratings("returned/a.csv"), "rater-0001", answers)
+    names, shown = executed(rated_posts=10, judge_model={"engine": "fake", "model": "m"})
+    written = json.loads((run.folder / "explanations.json").read_text())
+    assert set(written) == {*MODELS, "human"} and written["human"]["kind"] == "human"
+    assert written["human"]["raters"] == ["rater-0001"] and written["human"]["posts"] == 10
+    metrics = json.loads(run.metrics.read_text())["explanations"]
+    assert metrics["human"] == written["human"] and "human" not in metrics["measures"]
+    assert "SIMULATED" not in " ".join(shown) + run.table("ratings", "tex").read_text()
+    judged = pd.DataFrame(json.loads(run.table("judge", "json").read_text()))
+    assert list(judged["rated"]) == [20] * 3 and judged["alike"].between(0.1, 1).all()
+    inputs = json.loads(run.stage_manifest(NAME).read_text())["inputs"]
+    assert "ratings/returned/a.csv" in inputs

@@ -12,15 +12,15 @@ from hsd_utils.paths import REPOSITORY
 # From the bottom up.  A module may import from its own layer and from those before it.
 LAYERS = {
     "data": "paths posts readers near_duplicates sampling corpus",
-    "language": "verdict prompts spans",
+    "language": "verdict prompts spans redaction",
     "models": "download models export engines store scoring objectives training encoder baselines "
     "retrieval",
     "measures": "metrics statistics timing rationales predictions bootstrap calibration "
     "explanations plausibility faithfulness reasons hatexscore analysis_plan subgroups prevalence "
     "robustness contamination annotators breadth policy ablations",
     "report": "machine look figures tables ratings provenance cards summary verdict_card "
-    "explanation_figures figures_shift figures_study ledger claim_tests claims",
-    "pipeline": "preflight pipeline detect bench supervision trial study",
+    "explanation_figures figures_shift figures_study ledger judge claim_tests claims",
+    "pipeline": "preflight pipeline detect release bench supervision trial study",
 }
 LAYER = {module: layer for layer, names in LAYERS.items() for module in names.split()}
 ORDER = list(LAYERS)

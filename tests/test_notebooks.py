@@ -124,6 +124,8 @@ def test_it_ends_in_a_manifest_and_lists_all_figures_and_tables(path):
 
 def definition(module, name, owner=None):
     """The node that defines a name of a module (or of a class in it), through re-exports."""
+    if (PACKAGE / module / f"{name}.py").exists():
+        return ast.parse((PACKAGE / module / f"{name}.py").read_text())
     file = PACKAGE / f"{module}.py"
     file = file if file.exists() else PACKAGE / module / "__init__.py"
     body = ast.parse(file.read_text()).body
@@ -166,20 +168,22 @@ def check_call(call, function):
 
 @every
 def test_names_and_arguments_of_ours_exist(path):
-    tree, modules = code(path), set()
+    tree, modules = code(path), {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "hsd_utils":
-            modules |= {alias.name for alias in node.names}
+            modules |= {alias.name: alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module.startswith("hsd_utils."):
+            package = "/".join(node.module.split(".")[1:])
             for alias in node.names:
-                definition(node.module.split(".")[1], alias.name)
+                if isinstance(definition(package, alias.name), ast.Module):
+                    modules[alias.name] = f"{package}/{alias.name}"
     found = {}
     shadowed = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not _loaded(n)}
-    assert not shadowed & modules, "a variable hides a module"
+    assert not shadowed & modules.keys(), "a variable hides a module"
     for node in (n for n in ast.walk(tree) if isinstance(n, ast.Attribute)):
         base = ast.unparse(node.value)
         if base in modules:
-            found[node] = definition(base, node.attr)
+            found[node] = definition(modules[base], node.attr)
         elif base in OBJECTS and node.attr not in ("run", "parameters"):
             found[node] = definition(OBJECTS[base][0], node.attr, OBJECTS[base][1])
         elif base == "stage.run":

@@ -22,13 +22,13 @@ from hsd_utils.provenance import STAGES
 
 pytestmark = pytest.mark.slow
 FIGURES = "sampling rationales f1 confusion reliability roc latency memory cost faithfulness "
-FIGURES += "explanations risk_coverage functional prevalence simulator robustness breadth "
+FIGURES += "explanations risk_coverage functional prevalence simulator robustness breadth ratings "
 FIGURES += "study_label_source study_learning_curve"
 TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings calibration "
 TABLES += "explanation_text plausibility faithfulness reasons hatexscore explanations_by "
 TABLES += "transfer functional targets groups prevalence robustness left_out contamination "
 TABLES += "per_target agreement ceiling languages functional_teacher policies breadth "
-TABLES += "study study_finals"
+TABLES += "study study_finals ratings ratings_agreement ratings_equivalence"
 REAL = ["-p", "01.sources=[davidson, ethos]"]
 MODELS = ("teacher", "base", "student")
 BASELINES = ("majority", "tfidf_svm", "tfidf_lr", "teacher_platt", "base_few_shot")
@@ -191,6 +191,19 @@ def test_a_second_call_skips_everything(done):
     again = python(*done.words)
     assert again.returncode == 0 and again.stdout.count("done already") == len(STAGES)
     assert time.perf_counter() - clock < 20
+
+
+def test_a_release_comes_back_and_the_teacher_counts_as_done(done, tmp_path, monkeypatch):
+    package, again = tmp_path / "release.zip", Run("again")
+    made = python("hsd_utils.release", done.run.name, "-o", package)
+    assert made.returncode == 0, made.stderr[-2000:]
+    monkeypatch.setenv("HSD_CACHE", str(tmp_path))  # no answers there, and no weights
+    made = python("hsd_utils.release", "--restore", package, again.name)
+    assert made.returncode == 0, made.stderr[-2000:]
+    for split in paths.SPLITS:
+        assert again.sample(split).read_bytes() == done.run.sample(split).read_bytes()
+    listed = python(*done.words, "--run", again.name, "--list").stdout
+    assert "01_sampling  [done]" in listed and "02_cot_teacher  [done]" in listed
 
 
 def test_the_detector_answers_every_row(done, tmp_path):

@@ -25,6 +25,7 @@ ENGINES = {
     "openai": "hsd_utils.engines.openai",
     "openvino": "hsd_utils.engines.openvino",
     "ray": "hsd_utils.engines.ray",
+    "released": "hsd_utils.engines.released",
     "transformers": "hsd_utils.engines.transformers",
 }
 

@@ -5,6 +5,8 @@ Of simulated ratings every caption, table row and figure says that no person gav
     report.save(results.measure(rated, key, margin=0.1), stage.run)
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -34,10 +36,31 @@ def shown(found: dict) -> dict[str, pd.DataFrame]:
     return dict(zip(NAMES, (shares, agreed, equal), strict=True))
 
 
+def headline(found: dict):
+    """Who rated, for a notebook; over simulated ratings a banner that says so."""
+    from IPython.display import HTML
+
+    if found["kind"] != "simulated":
+        return HTML(f"<p>{_who(found)}</p>")
+    style = "border: 3px solid #b00020; padding: .6em 1em; max-width: 46em"
+    said = "Random answers, to show what tables and figure will look like. They count nowhere."
+    return HTML(
+        f'<p role="alert" style="{style}"><strong>{BANNER}{_who(found)}.</strong> {said}</p>'
+    )
+
+
+def _who(found: dict) -> str:
+    return f"{len(found['raters'])} {found['kind']} raters, {found['posts']} posts"
+
+
+def files(run: Run) -> list[Path]:
+    """What ``save`` writes."""
+    return [*run.figures(NAMES[0]), *run.tables(*NAMES)]
+
+
 def save(found: dict, run: Run) -> Figure:
     """The tables NAMES and the figure NAMES[0] in the run; returns the figure."""
-    banner = BANNER if found["kind"] == "simulated" else ""
-    who = f"{len(found['raters'])} {found['kind']} raters, {found['posts']} posts"
+    banner, who = BANNER if found["kind"] == "simulated" else "", _who(found)
     level = found["equivalence"][0]["difference"]["level"]
     captions = (
         f"Completeness and correctness of explanations ({who}); 95% Wilson intervals.",

@@ -81,6 +81,12 @@ def disagreements(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
     return wide[differ].rename_axis(columns=None).reset_index()
 
 
+def joined(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
+    """One row an item, model and question; rank is the raters' lower median on SCALE, or NaN."""
+    long = _long(rated, key)
+    return _judged(long[long["check"].isna()])
+
+
 def _long(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
     """A row a rater, item, side and question, with what the key knows; rank is 0 to 2 or NaN."""
     known = pd.DataFrame(key)

@@ -1,0 +1,128 @@
+"""A text about a post without the post's own words: redacted, checked, and filled in again.
+
+A run of ``RUN`` words of the post becomes its place there: ``["Calls ", [12, 20], " a burden."]``
+instead of a sentence.  Who has the post can fill it in; who has not learns what is said of it.
+
+    python -c "from hsd_utils import redaction; print(redaction.strip('It says kind', 'Kind.'))"
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain, takewhile
+from typing import Any
+
+import regex
+
+RUN = 5  # words in a row that no released text may share with its post; fewer in a shorter post
+# Where words are written without spaces, each character counts as one.
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
+_WORD = regex.compile(rf"(?V1)[{_UNSPACED}]|[\w--[{_UNSPACED}]]+")
+Parts = list[str | list[int]]
+
+
+def digest(post) -> str:
+    """What stands for a post in a release: a hash of its id, text and label."""
+    content = json.dumps([post.id, post.text, int(post.label)])
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def strip(told: str, text: str, quotes: Iterable[tuple[int, int]] = ()) -> Parts:
+    """``told`` without the words of a post: strings, and in their place [start, end) in ``text``.
+
+    Taken out are runs of ``RUN`` words of the post (all of a shorter post) and its ``quotes``,
+    whatever their case and punctuation.
+    """
+    said, there = _words(told), _words(text)
+    quoted = [
+        [(word, start + a, start + b) for word, a, b in _words(text[start:end])]
+        for start, end in sorted(quotes, key=lambda place: place[0] - place[1])  # longest first
+    ]
+    parts, done, at = [], 0, 0
+    while at < len(said):
+        run = _shared(said[at:], there)
+        if len(run) < max(1, min(RUN, len(there))):
+            run = next((q for q in quoted if q and _shared(said[at:], q) == q), [])
+        if run:
+            parts += [told[done : said[at][1]], [run[0][1], run[-1][2]]]
+            done = said[at + len(run) - 1][2]
+        at += max(1, len(run))
+    return [part for part in [*parts, told[done:]] if part]
+
+
+def fill(parts: Parts, text: str) -> str:
+    """What ``strip`` was given, with letters as the post has them."""
+    return "".join(p if isinstance(p, str) else text[slice(*p)] for p in parts)
+
+
+def _words(text: str) -> list[tuple[str, int, int]]:
+    return [(match[0].casefold(), *match.span()) for match in _WORD.finditer(text)]
+
+
+def _shared(said: list, there: list) -> list:
+    """The longest run of words in ``there`` with which ``said`` begins."""
+    best = []
+    for first in range(len(there)):
+        pairs = zip(said, there[first:], strict=False)
+        length = sum(1 for _ in takewhile(lambda pair: pair[0][0] == pair[1][0], pairs))
+        best = there[first : first + length] if length > len(best) else best
+    return best
+
+
+def stripped(row: dict, post) -> dict:
+    """A row of rationales or predictions without the text of its post."""
+    made, told = row | {"id": digest(post)}, row.get("explanations") or []
+    places = [(e["start"], e["end"]) for e in told if e["how"] is not None]
+    listed = []
+    for e in told:
+        new = {name: e[name] for name in ("start", "end", "how", "whole")}
+        new["explanation"] = strip(e["explanation"], post.text, places)
+        if e["how"] is None:  # not in the post
+            new["input"] = strip(e["input"], post.text, places)
+        listed.append(new)
+    return made | ({"explanations": listed} if "explanations" in row else {})
+
+
+def filled(row: dict, post) -> dict:
+    """What ``stripped`` was given."""
+    told = []
+    for e in row.get("explanations") or []:
+        found = e["how"] is not None
+        quote = post.text[e["start"] : e["end"]] if found else fill(e["input"], post.text)
+        new = {"input": quote, "explanation": fill(e["explanation"], post.text)}
+        told.append(new | {name: e[name] for name in ("start", "end", "how", "whole")})
+    made = row | {"id": post.id}
+    return made | ({"explanations": told} if "explanations" in row else {})
+
+
+def refuse_text(files: dict[str, list], about: dict, texts: dict[str, str]) -> None:
+    """Raises ValueError where a string shares ``RUN`` words (all of a shorter post) with a post.
+
+    What was told about a post is compared with that post, anything else with all of them.
+    """
+    grams = {words: _grams(text, RUN) for words, text in texts.items()}
+    every = set().union(*grams.values())
+    for name, rows in (files | {"release.json": [about]}).items():
+        for row in rows:
+            text = texts.get(row.get("id"), "")
+            told = [(e["explanation"], e.get("input")) for e in row.get("explanations", [])]
+            least = max(1, min(RUN, len(_words(text))))
+            rest = {key: value for key, value in row.items() if key != "explanations"}
+            shared = any(_grams(s, least) & _grams(text, least) for s in _strings(told))
+            if shared or any(_grams(string, RUN) & every for string in _strings(rest)):
+                raise ValueError(f"{name}: a row would tell words of a post; nothing was written")
+
+
+def _grams(text: str, n: int) -> set[tuple[str, ...]]:
+    words = [word for word, _, _ in _words(text)]
+    return {tuple(words[at : at + n]) for at in range(len(words) - n + 1)}
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """All strings in a value of JSON, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        parts = chain(value, value.values()) if isinstance(value, dict) else value
+        for part in parts:
+            yield from _strings(part)

@@ -1,0 +1,250 @@
+"""A run without its posts, to share; and the way back for whoever has the posts.
+
+A release holds no text of a post: a hash of each post's id, text and label, labels, scores, the
+places of quotes, and explanations in which every quoted phrase and every run of five words
+shared with the post is a place in it, ``["They call ", [12, 20], " a burden."]``.  ``restore``
+reads the posts from their sources (``HSD_DATA_DIR``), refuses any that is not the released one,
+and makes a run whose ``samples/``, ``rationales/`` and ``predictions/`` are as they were, and
+whose teacher's answers are stored: 03, 04, 06 and 07 run again without the teacher.
+
+    python -m hsd_utils.release demo -o demo-release.zip
+    python -m hsd_utils.release --restore demo-release.zip again
+
+Limits.  05 times the teacher, and what was never asked of it is not there: both take the model.
+A quote that differs from its post in case, spaces or a few letters comes back as the post has
+it, an answer that could not be read without its text; ``altered`` counts them.  All P(hate) in
+the teacher's store go in, as numbers under hashes.  A hash is no disguise: who holds a post can
+tell that it is there.  An endpoint's address is among the parameters.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hsd_utils import paths, posts, provenance, readers, redaction, sampling, scoring, verdict
+from hsd_utils.engines import ENGINES, Answer
+from hsd_utils.paths import SPLITS, Run
+from hsd_utils.store import identities, key
+
+FORMAT = 1
+STAGES = ("01_sampling", "02_cot_teacher")
+ABOUT = (
+    "Made by hsd_utils.release from a run on hate speech; explanations can be hateful. It holds "
+    "no post; sources and teacher keep their licences. The way back: hsd_utils.release --restore."
+)
+_PAID = ("prompt_tokens", "answer_tokens", "seconds", "finish")
+
+
+def pack(run: Run, target: Path) -> dict[str, Any]:
+    """Write the release of a run to a folder or .zip that is not there yet; returns release.json.
+
+    Raises FileNotFoundError where 01 and 02 have not run, ValueError where the teacher's answers
+    are not stored on this machine or a post's text would be in the release (none is written).
+    """
+    if target.exists():
+        raise ValueError(f"{target} is there already: name another place")
+    stages = {name: _stage(run, name) for name in STAGES}
+    samples = {split: posts.read_jsonl(run.sample(split)) for split in SPLITS}
+    every = {post.id: post for sample in samples.values() for post in sample.itertuples()}
+    files = {f"samples/{split}": _listed(sample) for split, sample in samples.items()}
+    altered, found = 0, [run.rationales("distil"), run.rationales("dev")]
+    for path in [*found, *sorted(run.predictions("", "eval").parent.glob("*-eval.jsonl"))]:
+        pairs = [(row, every[row["id"]]) for row in posts.read_rows(path)]
+        made = [redaction.stripped(*pair) for pair in pairs]
+        back = [redaction.filled(new, post) for new, (_, post) in zip(made, pairs, strict=True)]
+        altered += sum(new != row for new, (row, _) in zip(back, pairs, strict=True))
+        files[f"{path.parent.name}/{path.stem}"] = made
+    teacher = stages["02_cot_teacher"]["results"]["teacher"]
+    teacher |= {"engine_settings": _stored(teacher, every), "engine": "released"}
+    files["answers"], changed = _answers(teacher, every)
+    about = {"format": FORMAT, "about": ABOUT, "run": run.name, "stages": stages}
+    about |= {"rows": {name: len(rows) for name, rows in files.items()}}
+    about |= {"altered": altered + changed}
+    texts = {redaction.digest(post): post.text for post in every.values()}
+    redaction.refuse_text(files, about, texts)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, rows in files.items():
+            posts.write_rows(rows, Path(folder) / f"{name}.jsonl")
+        provenance.write_json(Path(folder) / "release.json", about)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix == ".zip":
+            shutil.make_archive(str(target.with_suffix("")), "zip", folder)
+        else:
+            shutil.copytree(folder, target)
+    return about
+
+
+def restore(package: Path, run: Run) -> dict[str, Any]:
+    """Make a run again from its release and the sources' posts; returns release.json.
+
+    01 and 02 count as done where notebooks and code are those of the release; else go on with
+    ``--from 03``.  Raises ValueError for a run that is there, a file that is no release, and
+    posts that are not the released ones (how many), FileNotFoundError for a missing source.
+    """
+    if run.folder.exists():
+        raise ValueError(f"run {run.name!r} is there already: name another")
+    about, files = _read(package)
+    asked = about["stages"]["01_sampling"]["manifest"]["parameters"]
+    asked["sources"] = [_source(name) for name in asked["sources"]]
+    columns = {name: asked[name] for name in ("text_column", "label_column")}
+    table, _ = readers.read(asked["sources"], asked["label_mapping"], **columns)
+    table, _ = sampling.clean(table, asked["anonymise"])
+    known = {redaction.digest(post): post for post in table.itertuples()}
+    wanted = {s: [row["id"] for row in files[f"samples/{s}"]] for s in SPLITS}
+    ids = [each for listed in wanted.values() for each in listed]
+    if lost := sum(each not in known for each in ids):
+        raise ValueError(
+            f"{lost} of {len(ids)} posts of the release are not among those of "
+            f"{', '.join(asked['sources'])} here, or with another text or label: get the files "
+            "whose SHA-256 release.json gives under 'read'"
+        )
+    for split, listed in wanted.items():
+        posts.write_jsonl(table.loc[[known[each].Index for each in listed]], run.sample(split))
+    for name, rows in files.items():
+        if name.split("/")[0] in ("rationales", "predictions"):
+            filled = [redaction.filled(row, known[row["id"]]) for row in rows]
+            posts.write_rows(filled, run.folder / f"{name}.jsonl")
+    teacher = about["stages"]["02_cot_teacher"]["results"]["teacher"]
+    with scoring.teacher(teacher) as classifier:
+        for row in files["answers"]:
+            if row["key"] not in classifier.store.offsets:
+                classifier.store.adopt(_answer(row, known, classifier.label_first))
+    for name in STAGES:
+        manifest = about["stages"][name]["manifest"] | {"restored_from": about["run"]}
+        manifest["parameters"]["run"] = run.name
+        provenance.write_json(run.results(name), about["stages"][name]["results"])
+        for part in ("inputs", "outputs"):
+            there = [file for file in manifest[part] if (run.folder / file).is_file()]
+            manifest[part] = {file: paths.sha256(run.folder / file) for file in there}
+        provenance.write_json(run.stage_manifest(name), manifest)
+    provenance.assemble(run)
+    return about
+
+
+def _listed(sample: pd.DataFrame) -> list[dict]:
+    told = sample[["source", "label", "rationale"]].to_dict("records")
+    pairs = zip(sample.itertuples(), told, strict=True)
+    return [{"id": redaction.digest(post)} | row for post, row in pairs]
+
+
+def _stage(run: Run, name: str) -> dict[str, Any]:
+    """Manifest and results of a stage; of files of one's own only the name is told."""
+    paired = {"manifest": run.stage_manifest(name), "results": run.results(name)}
+    found = {part: json.loads(path.read_text(encoding="utf-8")) for part, path in paired.items()}
+    if sources := found["manifest"]["parameters"].get("sources"):
+        sources[:] = [Path(source).name for source in sources]
+    return found
+
+
+def _source(name: str) -> str:
+    """A source by name, or the file of that name under ``HSD_DATA_DIR``."""
+    file = (paths.data_dir() or Path()) / name
+    return str(file.resolve()) if name not in readers.READERS and file.is_file() else name
+
+
+def _asked(classifier: scoring.Classifier, every: dict) -> dict[str, Any]:
+    """Posts by the keys of all whole answers that notebooks ask of the teacher about them."""
+    told = [replace(classifier, converse=partial(classifier.converse, gold=g)) for g in (0, 1)]
+    ways = [*((classifier, label) for label in (None, 0, 1)), (told[0], 0), (told[1], 1)]
+    return {
+        key(asking.answer_request(post.id, post.text, label)): post
+        for post in every.values()
+        for asking, label in ways
+    }
+
+
+def _stored(teacher: dict, every: dict) -> dict[str, Any]:
+    """Settings of the engine ``released`` whose store holds most answers about these posts."""
+    best, most = None, 0
+    for identity in identities():
+        for constrained in (True, False) if identity["model"] == teacher["model"] else ():
+            settings = {"identity": identity, "constrained": constrained}
+            asked = teacher | {"engine": "released", "engine_settings": settings}
+            with scoring.teacher(asked) as classifier:
+                held = len(_asked(classifier, every).keys() & classifier.store.offsets.keys())
+            best, most = (settings, held) if held > most else (best, most)
+    if best is None:
+        need = "make the release on the machine, and with the prompts, of the run"
+        raise ValueError(f"no answer of {teacher['model']} to these posts is in HSD_CACHE: {need}")
+    return best
+
+
+def _answers(teacher: dict, every: dict) -> tuple[list[dict], int]:
+    """Rows of the teacher's stored answers, and how many come back altered."""
+    rows, altered = [], 0
+    with scoring.teacher(teacher) as classifier:
+        asked = _asked(classifier, every)
+        for answer in classifier.store:
+            row = {"key": answer.key} | {name: getattr(answer, name) for name in _PAID}
+            if answer.probabilities:
+                rows.append(row | {"probabilities": answer.probabilities})
+            elif post := asked.get(answer.key):
+                parsed = verdict.parse(answer.text)
+                told = {"explanations": verdict.quotes(parsed, post.text)}
+                row |= {"label": parsed.label, "reason": parsed.reason}
+                rows.append(redaction.stripped(row | told, post))
+                back = _answer(rows[-1], {redaction.digest(post): post}, classifier.label_first)
+                altered += verdict.parse(back.text) != parsed
+    return rows, altered
+
+
+def _answer(row: dict, known: dict, label_first: bool) -> Answer:
+    """A stored answer from its row; ``known``: posts by digest."""
+    text = ""
+    if "explanations" in row:
+        told = redaction.filled(row, known[row["id"]])["explanations"]
+        given = row["label"] is not None or told
+        text = verdict.write(row["label"], told, label_first) if given else row["reason"]
+    paid = {name: row[name] for name in _PAID}
+    return Answer(row["key"], text, **paid, probabilities=row.get("probabilities", []))
+
+
+def _read(package: Path) -> tuple[dict, dict[str, list[dict]]]:
+    """release.json and the rows of each file."""
+    with tempfile.TemporaryDirectory() as folder:
+        if package.is_file():
+            shutil.unpack_archive(package, folder, "zip")
+            package = Path(folder)
+        if not (package / "release.json").is_file():
+            raise ValueError(f"{package} is no release: there is no release.json in it")
+        about = json.loads((package / "release.json").read_text(encoding="utf-8"))
+        if about.get("format") != FORMAT:
+            raise ValueError(f"release of format {about.get('format')}, this code reads {FORMAT}")
+        # A package comes from others: no name in it may lead to another folder.
+        settings = about["stages"]["02_cot_teacher"]["results"]["teacher"]["engine_settings"]
+        names = [name for name in about["rows"] if re.fullmatch(r"(\w+/)?[\w.-]+", name)]
+        if len(names) < len(about["rows"]) or settings["identity"]["engine"] not in ENGINES:
+            raise ValueError(f"{package} names files or an engine that no release has")
+        return about, {name: posts.read_rows(package / f"{name}.jsonl") for name in names}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m hsd_utils.release", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("run")
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("-o", "--output", type=Path, help="folder or .zip to write")
+    way.add_argument("--restore", type=Path, metavar="PACKAGE", help="folder or .zip to read")
+    options = parser.parse_args(arguments)
+    try:
+        run = Run(options.run)
+        made = pack(run, options.output) if options.output else restore(options.restore, run)
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"release: {error}", file=sys.stderr)
+        return 1
+    rows, altered = sum(made["rows"].values()), made["altered"]
+    print(f"{options.output or run.folder}: {rows} rows, {altered} of them come back altered")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
