@@ -145,6 +145,9 @@ def breadth(rows, width: float = PAGE) -> Figure:
     rows = pd.DataFrame(rows)
     names = rows["model"].unique()
     figure, parts = panels(max(len(names), 1), width, 1.2 + 0.3 * rows["source"].nunique())
+    if not len(rows):  # a figure must not look like a result that was lost
+        parts[0].text(0.5, 0.5, "no source has enough posts of both labels", ha="center")
+        parts[0].set_axis_off()
     for axes, name in zip(parts, names, strict=False):
         mine = rows[rows["model"] == name].set_index("source")
         values = pd.DataFrame(list(mine["alone"]), index=mine.index)

@@ -10,6 +10,7 @@ where the last stopped.
 
 import argparse
 import difflib
+import io
 import os
 import sys
 import time
@@ -131,7 +132,8 @@ def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict])
                 parameters=planned[stage],
                 kernel_name="python3",
                 cwd=str(paths.NOTEBOOKS),
-                progress_bar={"desc": stage, "mininterval": 5.0, "leave": False},
+                progress_bar={"desc": stage, "leave": False},
+                stderr_file=Bars(),
                 extra_arguments=["--log-level=40"],  # its warnings break the progress line
             )
         except PapermillExecutionError as error:
@@ -153,6 +155,18 @@ def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict])
     for what, place in (made | {"figures": run.figure("f1", "png").parent}).items():
         if place.exists():
             say(f"  {what}  {place}")
+
+
+class Bars(io.TextIOBase):
+    """Progress bars of a notebook's cells for the terminal; all else stays in the notebook."""
+
+    def write(self, text: str) -> int:
+        if text.startswith("\r"):
+            sys.stderr.write(text.rstrip("\n"))
+        return len(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def say(line: str) -> None:

@@ -169,7 +169,7 @@ class Store:
 
         Raises ValueError when two requests share a key.
         """
-        from tqdm.auto import tqdm
+        from tqdm import tqdm  # text, which the pipeline passes on to the terminal
 
         requests = list(requests)
         if len({request.key for request in requests}) < len(requests):

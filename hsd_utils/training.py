@@ -28,7 +28,8 @@ from unsloth import FastLanguageModel  # noqa: E402, I001
 
 import torch  # noqa: E402
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
-from transformers import EarlyStoppingCallback, TrainerState  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState  # noqa: E402
 from transformers.trainer_utils import get_last_checkpoint  # noqa: E402
 from trl import SFTConfig, SFTTrainer  # noqa: E402
 
@@ -85,6 +86,21 @@ class DistilTrainer(SFTTrainer):
         super().log(logs, start_time)
 
 
+class Progress(TrainerCallback):
+    """A bar of steps as text, which the pipeline passes on; Trainer's own is a widget."""
+
+    def on_train_begin(self, args, state, control, **_):
+        self.bar = tqdm(
+            total=state.max_steps, initial=state.global_step, desc="steps", mininterval=5
+        )
+
+    def on_step_end(self, args, state, control, **_):
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_train_end(self, args, state, control, **_):
+        self.bar.close()
+
+
 def trainer(
     model,
     tokenizer,
@@ -116,7 +132,7 @@ def trainer(
         prediction_loss_only=True,
         logging_steps=0.05,  # of all steps: twenty points, whatever the length
         logging_first_step=True,
-        disable_tqdm=not sys.stdout.isatty(),  # a bar floods the log of a batch run
+        disable_tqdm=True,  # see Progress
         label_names=["weights"],  # what tells Trainer that a batch has a loss
         report_to="none",
         **arguments,
@@ -128,7 +144,7 @@ def trainer(
         train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(dev),
         data_collator=lambda rows: objectives.collate(rows, tokenizer.pad_token_id),
-        callbacks=[EarlyStoppingCallback(early_stopping_patience=patience)],
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=patience), Progress()],
     )
     # TRL puts the adapter of a quantised model into bfloat16, where an update that is small
     # against its weight is rounded away.  Autocast still multiplies in bfloat16.

@@ -119,4 +119,5 @@ def test_each_source_is_tested_on_what_others_taught_and_none_may_be_left():
     for axes in figure.axes:
         said = [text.get_text() for text in axes.texts]
         assert said.count("0.60") == 6 and said.count("0.70") == 9  # none alone on itself
-    assert figures_shift.breadth(pd.DataFrame(BROAD).head(0)).axes
+    (empty,) = figures_shift.breadth(pd.DataFrame(BROAD).head(0)).axes
+    assert "enough posts" in empty.texts[0].get_text()

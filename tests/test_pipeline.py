@@ -182,13 +182,19 @@ def test_relative_folders_hold_in_the_notebooks_too(executed, project, monkeypat
 
 @pytest.mark.slow
 def test_a_failing_notebook_is_named_with_its_cell_and_kept(project):
-    project.stage("01_first", work="made = 1\nraise ValueError('the teacher is ill')")
+    work = """made = 1
+import sys, tqdm
+print("a warning", file=sys.stderr)
+list(tqdm.tqdm(range(3), desc="asking"))
+raise ValueError('the teacher is ill')"""
+    project.stage("01_first", work=work)
     process = start(project, "demo")
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 1
     kept = Run("demo").executed("01_first")
     assert "01_first failed at In [4] (ValueError: the teacher is ill)\n  the partial" in said
     assert str(kept) in said and "Traceback" not in said.split("pipeline:")[-1]
+    assert "asking: 100%" in said and "a warning" not in said  # of a cell, its bars alone
     (failed,) = [c for c in nbformat.read(kept, 4).cells if c.get("execution_count") == 4]
     assert failed.source.startswith("made = 1") and failed.outputs[-1].ename == "ValueError"
 
