@@ -28,6 +28,8 @@ FURTHER = [
     {"color": BLIND[9], "marker": "P", "linestyle": (0, (5, 1)), "hatch": "++++"},
     {"color": BLIND[5], "marker": "X", "linestyle": (0, (3, 1, 1, 1)), "hatch": "oooo"},
     {"color": "#444444", "marker": "*", "linestyle": (0, (8, 3)), "hatch": "----"},
+    {"color": BLIND[6], "marker": "<", "linestyle": (0, (4, 1, 1, 1)), "hatch": "||||"},
+    {"color": BLIND[8], "marker": ">", "linestyle": (0, (2, 2)), "hatch": "**"},
 ]
 LABELS = {
     0: ("not hate", {"color": "#d0d0d0", "ec": "black", "lw": 0.4}),
