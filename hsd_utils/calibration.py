@@ -45,13 +45,16 @@ def scaled(p_hate, t: float) -> np.ndarray:
 def platt(label, p_hate) -> Callable[[np.ndarray], np.ndarray]:
     """The logistic curve P(hate) (n,) -> calibrated probability (n,) of Platt (1999).
 
-    Unlike a temperature it also moves scores that are all on one side.  Their order stays.
+    Unlike a temperature it also moves scores that are all on one side.  Their order is never
+    turned round: scores that rank these posts worse than chance all become the share of hate.
     Raises ValueError without scores or when the posts are of one class.
     """
     label, p_hate = _checked(label, p_hate)
     if len(set(label)) == 1:
         raise ValueError("calibration needs posts of both classes: see 'cal'")
     curve = LogisticRegression().fit(_odds(p_hate), label)
+    if curve.coef_[0, 0] < 0:
+        return lambda p: np.full(np.shape(p), np.mean(label))
     return lambda p: curve.predict_proba(_odds(p))[:, 1]
 
 

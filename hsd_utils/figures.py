@@ -165,7 +165,7 @@ def reliability(models: dict, width: float = PAGE) -> Figure:
 
 def roc(models: dict, width: float = COLUMN) -> Figure:
     """ROC curves.  models: name -> {fpr, tpr, auc} of ``metrics.roc``, or None (left out)."""
-    figure, axes = plt.subplots(figsize=(width, width * 0.95))
+    figure, axes = plt.subplots(figsize=(width, width * 0.95 + 0.08 * len(models)))
     axes.plot([0, 1], [0, 1], color="black", lw=0.8, ls=":")
     for name, look in looks(models).items():
         if curve := models[name]:
@@ -173,7 +173,7 @@ def roc(models: dict, width: float = COLUMN) -> Figure:
             axes.plot(curve["fpr"], curve["tpr"], label=shown, markevery=0.15, **line(look))
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1.01))
     axes.set(ylim=(-0.01, 1.01), aspect="equal")
-    axes.legend(loc="lower right")
+    below(figure, axes)
     return figure
 
 

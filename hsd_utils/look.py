@@ -95,5 +95,5 @@ def panels(count: int, width: float, height: float, **shared):
 def below(figure: Figure, axes) -> None:
     """One legend for the whole figure, under it, so that it hides nothing."""
     handles, names = axes.get_legend_handles_labels()
-    columns = min(4, len(names))
+    columns = min(4 if figure.get_figwidth() > COLUMN else 2, len(names))
     figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)

@@ -106,6 +106,7 @@ def test_calibration_keeps_the_order_and_moves_to_the_frequency():
     found = calibration.platt(label, p)(p)
     assert (np.diff(found) > 0).all() and abs(found.mean() - label.mean()) < 0.02
     assert np.isfinite(calibration.platt([0, 1, 1], [0.0, 1.0, 0.5])([0.0, 1.0])).all()
+    assert (calibration.platt(label, 1 - p)(p) == label.mean()).all()  # never turned round
     for wrong in (([1, 1], [0.2, 0.3]), ([0, 1], None)):
         with pytest.raises(ValueError, match="calibration needs"):
             calibration.platt(*wrong)
