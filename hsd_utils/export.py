@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, quants
 
-from hsd_utils import download, paths
+from hsd_utils import paths
 
 # Hugging Face's name of a projection -> GGUF's.
 _NAMES = {
@@ -82,21 +82,6 @@ def to_gguf(base: Path, out: Path, adapter: Path | None = None) -> Path:
     writer.close()
     os.replace(part, out)
     return out
-
-
-def as_q8(base: Path) -> Path:
-    """The file itself or, where its projections are Q4_1, a copy of it with Q8_0, made once.
-
-    OpenVINO GenAI 2026.4.1 reads Q4_1 coarsely (P(hate) was seen to differ by up to 0.28 from
-    torch on the same weights), Q8_0 within rounding: a base must not look worse than its
-    student for that.
-    """
-    kinds = {t.tensor_type for t in GGUFReader(base).tensors if _PROJECTION.search(t.name)}
-    if GGMLQuantizationType.Q4_1 not in kinds:
-        return base
-    copy = base.with_suffix(".as-Q8_0.gguf")
-    with download.alone(base.parent):
-        return copy if copy.exists() else to_gguf(base, copy)
 
 
 def merged(base: Path, adapter: Path) -> Path:

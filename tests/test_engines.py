@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from conftest import SMALL
 
-from hsd_utils import engines, export, prompts, verdict
+from hsd_utils import engines, int8, prompts, verdict
 from hsd_utils.engines import Request
 
 POSTS = [
@@ -198,7 +198,8 @@ def test_identities_tell_engines_and_weights_apart(openvino, transformers, small
         assert all(len(digest) == 64 for digest in engine.identity["weights"])
         json.dumps(engine.identity)
     assert openvino.identity["engine"] == "openvino"
-    assert openvino.files == [export.as_q8(small)] and openvino.identity["rewritten"] == "Q8_0"
+    assert openvino.files == sorted(int8.of_gguf(small).iterdir())
+    assert openvino.identity["precision"] == "int8 rows, activations by 0"
     assert transformers.identity["precision"] == "bfloat16"
     assert sum(file.stat().st_size for file in transformers.files) > 200e6
 

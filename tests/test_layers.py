@@ -13,8 +13,8 @@ from hsd_utils.paths import REPOSITORY
 LAYERS = {
     "data": "paths posts readers near_duplicates sampling corpus",
     "language": "verdict prompts spans redaction",
-    "models": "download models export engines store scoring objectives training encoder baselines "
-    "retrieval",
+    "models": "download models export int8 engines store scoring objectives training encoder "
+    "baselines retrieval",
     "measures": "metrics statistics timing rationales predictions bootstrap calibration "
     "explanations plausibility faithfulness reasons hatexscore analysis_plan subgroups prevalence "
     "robustness contamination annotators breadth policy ablations",

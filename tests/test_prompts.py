@@ -98,8 +98,8 @@ def test_instruction_names_the_definition_and_not_its_source():
         assert definition.text in system and definition.source not in system
         assert len(definition.source) > 20 and "Source" not in system and "$" not in system
     first, swapped = (prompts.teacher("x", label_first=f)[0]["content"] for f in (True, False))
-    assert '{"hate_speech": "True" or "False", "explanations": [{"input"' in first
-    assert '], "hate_speech": "True" or "False"}' in swapped
+    assert '{"hate_speech":"True" or "False","explanations":[{"input"' in first
+    assert '],"hate_speech":"True" or "False"}' in swapped
 
 
 def test_gold_label_is_given_after_the_post():

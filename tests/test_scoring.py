@@ -15,7 +15,7 @@ def test_p_hate_is_the_share_of_true_in_the_order_of_the_posts(classifier):
     made = classifier()
     assert made.p_hate(POSTS.iloc[::-1]).tolist() == list(P.values())[::-1]
     (request, *_) = made.engine.asked
-    assert request.choices == ("False", "True") and request.prefill == '{"hate_speech": "'
+    assert request.choices == ("False", "True") and request.prefill == '{"hate_speech":"'
     assert made.p_hate(POSTS.iloc[:0]).shape == (0,)
 
 

@@ -32,7 +32,7 @@ def test_explanation_first_reads_p_hate_after_the_model_s_own_explanation(classi
     assert begun == {
         "a": whole[: whole.rindex("False")],
         "b": whole[: whole.rindex("False")],
-        "d": '{"explanations": [], "hate_speech": "',
+        "d": '{"explanations":[],"hate_speech":"',
     }
     assert np.isnan(p[2]) and p[[0, 1, 3]].tolist() == [0.9, 0.6, 0.1]
     # No beginning holds a label, so nothing is asked again: one answer a post.

@@ -1,8 +1,8 @@
 """OpenVINO GenAI over GGUF weights: the fast engine on CPUs.
 
 Continuous batching keeps ``batch`` sequences busy, the prefix cache pays for the shared
-few-shot prompt once, and a JSON schema keeps every answer parsable at no measurable cost
-(https://openvinotoolkit.github.io/openvino.genai).
+few-shot prompt once, weights are whole rows of int8 (``hsd_utils.int8``), and a JSON schema keeps
+every answer parsable at no measurable cost (https://openvinotoolkit.github.io/openvino.genai).
 
     python -c "from hsd_utils import engines; engines.load('openvino', 'SmolLM2-135M-Instruct')"
 """
@@ -16,26 +16,33 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import openvino
 import openvino_genai
 from openvino_genai.py_openvino_genai import GenerationStatus
 
-from hsd_utils import export, models
+from hsd_utils import export, int8, models
 from hsd_utils.engines import Answer, Request, identify
 
 
 class OpenVINO:
     constrained = True
 
-    def __init__(self, path: Path, identity: dict, batch: int, cache_gb: int):
+    def __init__(self, gguf: Path, folder: Path, identity: dict, batch: int, cache_gb: int):
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.cache_size = cache_gb
         scheduler.enable_prefix_caching = True
         scheduler.max_num_seqs = batch
-        self.pipeline = openvino_genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU")
-        self.tokenizer = self.pipeline.get_tokenizer()
+        settings = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": int8.activations(folder)}
+        if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            # The default of eight bits saves memory that is not scarce here, and costs speed.
+            settings["KV_CACHE_PRECISION"] = "bf16"
+        self.tokenizer = openvino_genai.Tokenizer(str(gguf))
+        self.pipeline = openvino_genai.ContinuousBatchingPipeline(
+            str(folder), self.tokenizer, scheduler, "CPU", **settings
+        )
         self.batch = batch
         self.identity = identity
-        self.files = [path]
+        self.files = sorted(folder.iterdir())
         self.beginnings: dict[tuple[str, ...], set[int]] = {}
         self.submitted = 0  # the pipeline wants a fresh number for every request
 
@@ -173,11 +180,10 @@ def _done(handle) -> bool:
     return handle.get_status() != GenerationStatus.RUNNING
 
 
-def load(model: str, *, adapter: Path | str | None = None, batch: int = 48, cache_gb: int = 2):
+def load(model: str, *, adapter: Path | str | None = None, batch: int = 64, cache_gb: int = 2):
     """Open a model's GGUF weights on the CPU.
 
-    adapter: folder of a trained student; merged into its base on first use (``export``), as a
-    base with Q4_1 weights is rewritten once.
+    adapter: folder of a trained student, merged into its base on first use (``export``).
     batch: sequences decoded at once; cache_gb: memory of the key-value cache in GB.
     Raises ValueError for a model without GGUF weights.
     """
@@ -188,6 +194,6 @@ def load(model: str, *, adapter: Path | str | None = None, batch: int = 48, cach
     if adapter is not None:
         path = export.merged(path, Path(adapter))
         identity["adapter"] = export.digest(Path(adapter))
-    elif (exact := export.as_q8(path)) != path:
-        path, identity["rewritten"] = exact, "Q8_0"
-    return OpenVINO(path, identity, batch, cache_gb)
+    folder = int8.of_gguf(path)
+    identity["precision"] = f"int8 rows, activations by {int8.activations(folder)}"
+    return OpenVINO(path, folder, identity, batch, cache_gb)
