@@ -136,7 +136,7 @@ def encode(example: dict[str, Any], tokenizer, loss_on: str = "answer") -> dict[
         return_offsets_mapping=True,
     )
     word, other = verdict.LABELS[example["label"]], verdict.LABELS[1 - example["label"]]
-    key = '"hate_speech": "'
+    key = prompts.prefill().removeprefix("{")  # in an answer its first or last, not in a quote
     find = example["answer"].index if example["label_first"] else example["answer"].rindex
     start = find(key) + len(key)
     spot = next(i for i, (_, end) in enumerate(answer["offset_mapping"]) if end > start)

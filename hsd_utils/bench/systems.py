@@ -67,13 +67,14 @@ def best_time(work: Callable[[], Any], times: int = 5) -> float:
 
 
 def machine_limits() -> dict[str, float]:
-    """FLOP a second of a bfloat16 matrix product, and bytes a second read or written, here."""
+    """Operations a second of a matrix product, by type, and bytes a second copied, here."""
     import torch
 
-    matrix = torch.ones(2048, 2048, dtype=torch.bfloat16)
+    matrix, small = (torch.ones(2048, 2048, dtype=t) for t in (torch.bfloat16, torch.int8))
     source, copy = torch.ones(2**28, dtype=torch.uint8), torch.empty(2**28, dtype=torch.uint8)
     return {
         "flops": 2 * 2048**3 / best_time(lambda: matrix @ matrix),
+        "int8_flops": 2 * 2048**3 / best_time(lambda: torch._int_mm(small, small.t())),
         "bytes_per_second": 2 * 2**28 / best_time(lambda: copy.copy_(source)),
     }
 

@@ -4,19 +4,19 @@ All ask the same teacher, out of the same GGUF file, with the same demonstration
 loop (Piot and Parapar's script) takes one post at a time and the whole prompt each time, in
 Transformers; the peers take posts in batches and compute the shared prompt once.
 
-The roofline is the least time a post can take here with bfloat16 arithmetic, from what this
-machine was seen to do.  With N weights in the layers, E in the embedding, u prompt tokens that
-no other post shares, a answer tokens, F FLOP and M bytes a second, W bytes of weights and B
-answers at a time:
+The roofline is the least time a post can take here with int8 arithmetic, from what this machine
+was seen to do.  With N weights in the layers, E in the embedding (a byte each), u prompt tokens
+that no other post shares, a answer tokens, F operations and M bytes a second, and B answers at a
+time:
 
-    seconds = max((2 N (u + a) + 2 E a) / F,  a W / (B M))
+    seconds = max((2 N (u + a) + 2 E a) / F,  a (N + E) / (B M))
 
-    python -m hsd_utils.bench teacher --posts 64 --run reference
+    python -m hsd_utils.bench teacher --posts 192 --run reference
 """
 
 import argparse
 
-from hsd_utils import models, prompts
+from hsd_utils import prompts
 from hsd_utils.bench import inference, systems
 from hsd_utils.paths import Run
 
@@ -48,13 +48,19 @@ def variants(model: str, shots: int) -> dict[str, dict]:
     On fewer posts, so that the last answers, when few are left to decode at once, weigh more.
     """
     ours = specs(model, shots)[OURS] | {"posts": 96}
-    batches = {f"{n} at once": ours | {"settings": {"batch": n}} for n in (16, 32, 64, 96)}
+
+    def openvino(**properties) -> dict:
+        return ours | {"settings": {"properties": properties}}
+
     return {
-        "as it is, 48 at once": ours,
+        "as it is, 64 at once": ours,
         "prompts alone, an answer of one token": ours | {"max_tokens": 1},
         "no JSON schema": ours | {"constrained": False},
         "no demonstrations": ours | {"prompt": {"shots": 0}},
-        **batches,
+        "activations not rounded": openvino(DYNAMIC_QUANTIZATION_GROUP_SIZE=0),
+        "activations rounded by 32": openvino(DYNAMIC_QUANTIZATION_GROUP_SIZE=32),
+        "key-value cache of 8 bits": openvino(KV_CACHE_PRECISION="u8"),
+        **{f"{n} at once": ours | {"settings": {"batch": n}} for n in (16, 32, 96)},
     }
 
 
@@ -62,9 +68,8 @@ def roofline(model: str, unshared: float, answer: float, batch: int) -> dict[str
     """The least seconds a post by the formula above, and what it was computed from."""
     limits = systems.machine_limits()
     layers, embedding = systems.parameters(model)
-    compute = (2 * layers * (unshared + answer) + 2 * embedding * answer) / limits["flops"]
-    weights = models.fetch(model).stat().st_size
-    reading = answer * weights / (batch * limits["bytes_per_second"])
+    compute = (2 * layers * (unshared + answer) + 2 * embedding * answer) / limits["int8_flops"]
+    reading = answer * (layers + embedding) / (batch * limits["bytes_per_second"])
     return limits | {
         "unshared_prompt_tokens": unshared,
         "answer_tokens": answer,
@@ -88,7 +93,7 @@ def main(options: argparse.Namespace) -> None:
     peers = [row["seconds_per_post"] for row in found if row["name"] not in (LOOP, OURS)]
     asked = [prompts.teacher(row["text"], shots=options.shots) for row in rows]
     own = systems.unshared_tokens(options.model, asked)
-    limit = roofline(options.model, own, ours["answer_tokens"], batch=48)
+    limit = roofline(options.model, own, ours["answer_tokens"], batch=64)
     result = {
         "engines": found,
         "ratio_to_released_loop": ours["ratio_to_released_loop"],
@@ -105,7 +110,7 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--run", default="bench", help="folder under outputs/")
-    parser.add_argument("--posts", type=int, default=64, help="for our engine (even)")
+    parser.add_argument("--posts", type=int, default=192, help="for our engine (even)")
     parser.add_argument("--model", default=TEACHER)
     parser.add_argument("--shots", type=int, default=6)
     parser.add_argument("--profile", action="store_true", help="and our engine's own variants")

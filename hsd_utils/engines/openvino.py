@@ -27,7 +27,9 @@ from hsd_utils.engines import Answer, Request, identify
 class OpenVINO:
     constrained = True
 
-    def __init__(self, gguf: Path, folder: Path, identity: dict, batch: int, cache_gb: int):
+    def __init__(
+        self, gguf: Path, folder: Path, identity: dict, batch: int, cache_gb: int, properties
+    ):
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.cache_size = cache_gb
         scheduler.enable_prefix_caching = True
@@ -38,7 +40,7 @@ class OpenVINO:
             settings["KV_CACHE_PRECISION"] = "bf16"
         self.tokenizer = openvino_genai.Tokenizer(str(gguf))
         self.pipeline = openvino_genai.ContinuousBatchingPipeline(
-            str(folder), self.tokenizer, scheduler, "CPU", **settings
+            str(folder), self.tokenizer, scheduler, "CPU", **(settings | properties)
         )
         self.batch = batch
         self.identity = identity
@@ -180,11 +182,19 @@ def _done(handle) -> bool:
     return handle.get_status() != GenerationStatus.RUNNING
 
 
-def load(model: str, *, adapter: Path | str | None = None, batch: int = 64, cache_gb: int = 2):
+def load(
+    model: str,
+    *,
+    adapter: Path | str | None = None,
+    batch: int = 64,
+    cache_gb: int = 2,
+    properties: dict[str, Any] | None = None,
+):
     """Open a model's GGUF weights on the CPU.
 
     adapter: folder of a trained student, merged into its base on first use (``export``).
     batch: sequences decoded at once; cache_gb: memory of the key-value cache in GB.
+    properties: OpenVINO's own, over those set here.
     Raises ValueError for a model without GGUF weights.
     """
     path = models.fetch(model) if models.find(model).files else None
@@ -196,4 +206,5 @@ def load(model: str, *, adapter: Path | str | None = None, batch: int = 64, cach
         identity["adapter"] = export.digest(Path(adapter))
     folder = int8.of_gguf(path)
     identity["precision"] = f"int8 rows, activations by {int8.activations(folder)}"
-    return OpenVINO(path, folder, identity, batch, cache_gb)
+    identity |= {"properties": properties} if properties else {}
+    return OpenVINO(path, folder, identity, batch, cache_gb, properties or {})
