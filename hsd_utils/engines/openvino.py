@@ -34,13 +34,14 @@ class OpenVINO:
         scheduler.cache_size = cache_gb
         scheduler.enable_prefix_caching = True
         scheduler.max_num_seqs = batch
-        settings = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": int8.activations(folder)}
+        properties = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": int8.activations(folder)}
         if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             # The default of eight bits saves memory that is not scarce here, and costs speed.
-            settings["KV_CACHE_PRECISION"] = "bf16"
+            properties["KV_CACHE_PRECISION"] = "bf16"
+        properties |= identity.get("properties", {})
         self.tokenizer = openvino_genai.Tokenizer(str(gguf))
         self.pipeline = openvino_genai.ContinuousBatchingPipeline(
-            str(folder), self.tokenizer, scheduler, "CPU", **(settings | properties)
+            str(folder), self.tokenizer, scheduler, "CPU", **properties
         )
         self.batch = batch
         self.identity = identity
@@ -207,4 +208,4 @@ def load(
     folder = int8.of_gguf(path)
     identity["precision"] = f"int8 rows, activations by {int8.activations(folder)}"
     identity |= {"properties": properties} if properties else {}
-    return OpenVINO(path, folder, identity, batch, cache_gb, properties or {})
+    return OpenVINO(path, folder, identity, batch, cache_gb)
