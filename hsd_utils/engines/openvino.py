@@ -27,9 +27,7 @@ from hsd_utils.engines import Answer, Request, identify
 class OpenVINO:
     constrained = True
 
-    def __init__(
-        self, gguf: Path, folder: Path, identity: dict, batch: int, cache_gb: int, properties
-    ):
+    def __init__(self, gguf: Path, folder: Path, identity: dict, batch: int, cache_gb: int):
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.cache_size = cache_gb
         scheduler.enable_prefix_caching = True
