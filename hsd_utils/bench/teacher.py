@@ -32,7 +32,7 @@ PROFILE = "name posts seconds_per_post answer_tokens parse_rate agrees_with_gold
 def specs(model: str, shots: int) -> dict[str, dict]:
     same = {"model": model, "prompt": {"shots": shots}}
     loop = {"engine": "transformers", "one_by_one": True, "max_tokens": 2048, "posts": 8}
-    server = {"engine": "openai", "constrained": True, "server_slots": 16, "posts": 96}
+    server = {"engine": "openai", "constrained": True, "server_slots": 16, "posts": 64}
     return {
         LOOP: same | loop,
         "transformers, 16 at once": same
