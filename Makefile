@@ -15,12 +15,14 @@ FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help run reference study test test-full test-browser bench more lab venv clean
+.PHONY: help run reference study test test-full test-browser test-label-studio bench more lab \
+	venv clean
 help:
 	@echo "make run        the demonstration on a laptop, posts to figures"
 	@echo "make test       style checks and all tests"
 	@echo "make test-full  the same, with as many faults as outputs/reference/faults.json reports"
 	@echo "make test-browser  form and card in a real Chromium and JupyterLab"
+	@echo "make test-label-studio  the raters' tasks and answers in Label Studio's own SDK"
 	@echo "make bench      our engines beside the released loop and their peers"
 	@echo "make lab        JupyterLab on the project's kernel"
 	@echo "make reference  the larger run on public data sets (hours)"
@@ -52,6 +54,11 @@ test-browser: export HSD_BROWSER := 1
 test-browser: $(READY)
 	$(PY) -m pip install --quiet --no-deps -r requirements-browser.txt
 	$(PY) -m pytest tests/test_browser.py $(ARGS)
+
+test-label-studio: export HSD_LABEL_STUDIO := 1
+test-label-studio: $(READY)
+	$(PY) -m pip install --quiet --no-deps -r requirements-label-studio.txt
+	$(PY) -m pytest tests/test_label_studio.py $(ARGS)
 
 bench: $(READY) more
 	$(PY) -m hsd_utils.bench teacher --run reference --profile

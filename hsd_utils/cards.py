@@ -25,7 +25,7 @@ def model_card(
     student, teacher and sampling are the results of notebooks 03, 02 and 01.  A student of the
     Llama 3 family carries what its licence asks for: the name and "Built with Meta Llama 3".
     """
-    base, taught_by = models.find(student["base"]), models.find(teacher["model"])
+    base, taught_by = models.find(student["base"]), models.served(teacher["model"])
     llama = "llama3" in (base.family, taught_by.family)
     name = f"{'Llama-3-' if llama else ''}HSD-{base.name.split('/')[-1]}-{student['recipe']}"
     metadata = {

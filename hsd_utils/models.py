@@ -123,14 +123,20 @@ def find(name: str) -> Model:
     to any other model; its family is ``llama3`` when its name says so, else unknown.
     Raises ValueError when ``name`` is none of the three.
     """
-    for model in _ROWS:
-        if name in (model.name, model.repository):
-            return model
-    if "/" not in name and not Path(name).is_dir():
+    known = any(name in (model.name, model.repository) for model in _ROWS)
+    if not known and "/" not in name and not Path(name).is_dir():
         raise ValueError(
             f"model {name!r}: use one of {', '.join(MODELS)}, a hub id such as owner/model, "
             "or the path of a folder"
         )
+    return served(name)
+
+
+def served(name: str) -> Model:
+    """As ``find``, for a model that somebody else runs and may call as they like."""
+    for model in _ROWS:
+        if name in (model.name, model.repository):
+            return model
     # "open_llama_3b" and "llama-33b" tell a size, not a version
     family = "llama3" if re.search(r"llama[-_ ]?3(?![\db])", name.lower()) else "unknown"
     return Model(name, family, "outside the table", name, "main", "see its model card")
@@ -177,7 +183,7 @@ def check_licence(teacher: str, student: str, override: bool = False) -> None:
 
     Raises ValueError unless the student is a Llama 3 too or ``override`` is set.
     """
-    if find(teacher).family == "llama3" and find(student).family != "llama3" and not override:
+    if served(teacher).family == "llama3" and find(student).family != "llama3" and not override:
         raise ValueError(
             f"the Llama 3 licence does not allow outputs of {teacher} to improve {student}, "
             "which is of another family: choose a Llama 3 student or another teacher, or set "

@@ -185,8 +185,9 @@ def modules(stage: str) -> dict[str, str]:
 
 
 def _left(file: Path, folder: Path) -> bool:
-    """Whether Python or JupyterLab left the file beside ours."""
-    return any(part[0] == "." or part == "__pycache__" for part in file.relative_to(folder).parts)
+    """Whether the file is a page for people, or Python or JupyterLab left it beside ours."""
+    parts = file.relative_to(folder).parts
+    return file.suffix == ".md" or any(p[0] == "." or p == "__pycache__" for p in parts)
 
 
 def _imported(source: str) -> set[str]:

@@ -11,13 +11,15 @@ from hsd_utils import verdict
 class FaultyServer:
     """Answers by rule; ``faults`` maps a post to what goes wrong before it is answered.
 
-    A fault is a status code, "hang", "cut", "garbage", "half" or "none" (no choices); each is
-    done once, in the order given.  ``asked`` counts requests by post; ``paid`` those answered.
+    A fault is a status code, "hang", "cut", "garbage", "half", "none" (no choices) or "two" (one
+    too many); each is done once, in the order given.  ``asked`` counts requests by post; ``paid``
+    those answered.  ``begins``: whether it goes on with a turn that was begun for the model.
     """
 
-    def __init__(self, faults=None, schemas=True, logprobs=True, retry_after="0.01"):
+    def __init__(self, faults=None, schemas=True, logprobs=True, begins=False, retry_after="0.01"):
         self.faults = {post: list(planned) for post, planned in (faults or {}).items()}
         self.schemas, self.logprobs, self.retry_after = schemas, logprobs, retry_after
+        self.begins = begins
         self.asked, self.paid, self.bodies, self.keys = {}, {}, [], set()
         self.running = self.most = 0
 
@@ -63,7 +65,7 @@ class FaultyServer:
         body = await request.json()
         self.bodies.append(body)
         self.keys.add(request.headers.get("Authorization"))
-        post = body["messages"][-1]["content"]
+        post = [turn["content"] for turn in body["messages"] if turn["role"] == "user"][-1]
         self.asked[post] = self.asked.get(post, 0) + 1
         self.running += 1
         self.most = max(self.most, self.running)
@@ -74,6 +76,10 @@ class FaultyServer:
             self.running -= 1
 
     async def _answer(self, request, body, post):
+        begun = body["messages"][-1]["role"] == "assistant"
+        if begun and not self.begins:
+            error = {"error": {"message": "continue_final_message: unknown field"}}
+            return web.json_response(error, status=400)
         if "response_format" in body and not self.schemas:
             return web.json_response({"error": {"message": "response_format: no"}}, status=400)
         if planned := self.faults.get(post):
@@ -93,6 +99,8 @@ class FaultyServer:
                 headers = {"Retry-After": self.retry_after} if fault == 429 else {}
                 error = {"error": {"message": f"fault {fault}"}}
                 return web.json_response(error, status=fault, headers=headers)
+            if fault == "two":
+                return web.json_response({**self._shell(post), "choices": [{}, {}]})
         self.paid[post] = self.paid.get(post, 0) + 1
         text = verdict.write(1, [{"input": post[:5], "explanation": "because"}])
         choice = {"index": 0, "finish_reason": "stop", "logprobs": None}
@@ -101,7 +109,8 @@ class FaultyServer:
             top = [{"token": t, "logprob": p, "bytes": None} for t, p in self._top()]
             said = ['{"', "hate", '_speech":', ' "']
             plain = [{"token": t, "logprob": 0.0, "bytes": None, "top_logprobs": []} for t in said]
-            choice["logprobs"] = {"content": [*plain, {**top[0], "top_logprobs": top}]}
+            found = {**top[0], "top_logprobs": top}
+            choice["logprobs"] = {"content": [found] if begun else [*plain, found]}
         return web.json_response({**self._shell(post), "choices": [choice]})
 
     @staticmethod

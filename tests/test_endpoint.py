@@ -7,12 +7,11 @@ from conftest import FULL
 from endpoint import FaultyServer
 
 from hsd_utils import engines, prompts, verdict
-from hsd_utils.engines import Request
+from hsd_utils.engines import Request, labels
 from hsd_utils.engines.budget import OverBudget
-from hsd_utils.engines.openai import _said, label_shares
 from hsd_utils.store import Store
 
-FAULTS = [408, 409, 429, 500, 502, 503, "cut", "garbage", "half", "none"]
+FAULTS = [408, 409, 429, 500, 502, 503, "cut", "garbage", "half", "none", "two"]
 
 
 def requests(n=6, **more) -> list[Request]:
@@ -137,6 +136,29 @@ def test_p_hate_is_read_at_the_label_token():
     assert server.bodies[0]["top_logprobs"] == 20 and server.bodies[0]["max_tokens"] < 20
 
 
+def test_p_hate_is_read_where_the_answer_was_begun_if_the_server_goes_on_with_it():
+    with FaultyServer(begins=True) as server:
+        answers = list(open_(server)(weighing()))
+        assert [a.probabilities for a in answers] == [pytest.approx([0.2, 0.8])] * 2
+    for body in server.bodies:
+        assert body["messages"][-1] == {"role": "assistant", "content": prompts.prefill()}
+        assert body["continue_final_message"] and body["max_tokens"] == 1
+        assert "response_format" not in body
+    assert len(server.bodies) == 2
+    with FaultyServer(begins=False) as server:
+        engine = open_(server, concurrency=1)
+        assert len(list(engine(weighing(6)))) == 6
+    assert len(server.bodies) == 7  # it is asked once whether it does
+
+
+def test_a_label_that_is_unlikely_where_it_should_come_is_looked_for_further_on():
+    first, label = Token('{"'), Token("True", -0.1)
+    first.top_logprobs = [Token('{"', -0.01), Token("True", -9.0)]
+    label.top_logprobs = [Token("False", -2.4)]
+    logprobs = type("Logprobs", (), {"content": [first, label]})
+    assert labels.shares(logprobs, verdict.LABELS) == pytest.approx([0.091, 0.909], abs=1e-3)
+
+
 def test_without_log_probabilities_p_hate_is_what_is_said(caplog):
     with FaultyServer(logprobs=False) as server:
         assert [a.probabilities for a in open_(server)(weighing())] == [[0.0, 1.0]] * 2
@@ -147,7 +169,7 @@ def test_without_log_probabilities_p_hate_is_what_is_said(caplog):
     "text, shares", [('{"hate_speech": "False", "True', [1, 0]), ("", []), ("I see", [])]
 )
 def test_what_is_said_first_counts(text, shares):
-    assert _said(text, verdict.LABELS) == shares
+    assert labels.said(text, verdict.LABELS) == shares
 
 
 class Token:
@@ -159,16 +181,17 @@ class Token:
     "top, shares",
     [
         ([("True", -1.0), ("False", -1.0)], [0.5, 0.5]),
-        ([(' "True', -1.0)], [0.0, 1.0]),
+        ([(' "True', -0.1)], [0.0952, 0.9048]),  # at most what is left
+        ([("True", -0.1), ("x", -7.0), ("y", -8.0)], [0.0004, 0.9996]),  # or the least listed
         ([("T", -1.0), ("F", -2.0)], [0.2689, 0.7311]),
-        ([("False", -1.0), ("Fal", -1.0), ("True", -1.0)], [2 / 3, 1 / 3]),
+        ([("False", -1.0), ("Fal", -1.0), ("True", -1.0)], [0.5, 0.5]),  # whole words first
     ],
 )
 def test_shares_by_hand(top, shares):
     tokens = [Token(t, p) for t, p in top]
     tokens[0].top_logprobs = tokens[1:]
     logprobs = type("Logprobs", (), {"content": [Token('{"hate'), Token('":'), tokens[0]]})
-    assert label_shares(logprobs, verdict.LABELS) == pytest.approx(shares, abs=1e-3)
+    assert labels.shares(logprobs, verdict.LABELS) == pytest.approx(shares, abs=1e-3)
 
 
 def test_a_server_without_schemas_is_asked_without(capsys):

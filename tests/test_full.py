@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -73,8 +74,12 @@ with Store.open(engine.identity) as store:
 """
 
 
-def lives(script, words, folder, kills, seen, draw, **environment) -> None:
-    """Run a script and kill it at random moments after ``seen`` says that it works; then let it."""
+def lives(script, words, folder, kills, seen, draw, **environment) -> int:
+    """Run a script and kill it at random moments after ``seen`` says that it works; then let it.
+
+    Returns how many of the lives were ended by a kill, not by the end of the work.
+    """
+    killed = 0
     command = [sys.executable, "-c", script, *map(str, words)]
     places = os.environ | PYTHON | environment
     with open(folder / "log", "w") as log:
@@ -83,11 +88,13 @@ def lives(script, words, folder, kills, seen, draw, **environment) -> None:
             while seen() == before and process.poll() is None:
                 time.sleep(0.01)
             time.sleep(draw.uniform(0, 2))
-            process.kill(), process.wait()
+            process.kill()
+            killed += process.wait() == -signal.SIGKILL
         subprocess.run(command, env=places, stdout=log, stderr=log, check=True)
+    return killed
 
 
-def test_the_real_engine_killed_loses_no_answer(small, tmp_path, monkeypatch):
+def test_the_real_engine_killed_loses_no_answer(small, tmp_path, faults):
     cache = tmp_path / "cache"
     (cache / "answers").mkdir(parents=True)
     (cache / "models").symlink_to(paths.cache() / "models")
@@ -95,11 +102,44 @@ def test_the_real_engine_killed_loses_no_answer(small, tmp_path, monkeypatch):
     def written():
         return sum(file.stat().st_size for file in (cache / "answers").glob("*.jsonl"))
 
-    lives(LABEL, [], tmp_path, 4, written, random.Random(), HSD_CACHE=str(cache))
+    kills = lives(LABEL, [], tmp_path, 4, written, random.Random(), HSD_CACHE=str(cache))
     (file,) = (cache / "answers").glob("*.jsonl")
     records = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
     stored = collections.Counter(record["key"] for record in records if "key" in record)
     assert len(stored) == 2 * len(POSTS) and set(stored.values()) == {1}
+    assert kills > 1
+    faults["real_engine"] = {"kills": kills, "lost": 2 * len(POSTS) - len(stored)}
+
+
+DISK = """
+from test_store import REQUESTS, FakeEngine, ask, opened
+with opened() as store:
+    store.collect(FakeEngine(), [ask(f"post {n} " + "long " * 9) for n in range(2000)])
+"""
+
+
+def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, faults):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    try:
+        run = [sys.executable, "-c", DISK]
+        places = os.environ | PYTHON | {"HSD_CACHE": str(disk)}
+        for _ in range(2):
+            done = subprocess.run(run, env=places, capture_output=True, text=True)
+            assert done.returncode == 1 and "free some space and rerun" in done.stderr
+        (file,) = (disk / "answers").glob("*.jsonl")
+        whole = [json.loads(line) for line in file.read_text().splitlines()]
+        assert len(whole) > 100 and file.read_text().endswith("\n")
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        subprocess.run(run, env=places, check=True, capture_output=True)
+        keys = [json.loads(line).get("key") for line in file.read_text().splitlines()]
+        assert len(keys) == 2001 == len(set(keys))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    faults["full_disk"] = {"answers": 2000, "lost": 2001 - len(set(keys))}
 
 
 TRAIN = """
@@ -126,9 +166,10 @@ def test_a_training_killed_five_times_ends_as_if_it_had_not_been(small, tmp_path
     def checkpoints():
         return len(list(killed.glob("checkpoints/checkpoint-*/trainer_state.json")))
 
-    lives(TRAIN, [killed], tmp_path, 5, checkpoints, draw)
+    kills = lives(TRAIN, [killed], tmp_path, 5, checkpoints, draw)
     assert (killed / "log.json").read_text() == (whole / "log.json").read_text()
     one, other = (load_file(f / "adapter_model.safetensors") for f in (whole, killed))
     for name in one:
         assert (one[name] - other[name]).norm() <= 0.02 * one[name].norm() + 1e-6
-    faults["training_kills"] = 5
+    assert kills > 2
+    faults["training_kills"] = kills

@@ -18,16 +18,18 @@ POSTS, BATCH, KILLS = 200, 8, 20 if FULL else 6
 
 # Pays for a batch at once, as an engine does, and gives its answers one by one.
 RUN = """
-import random, sys, time
+import itertools, random, sys, time
 from fakes import FakeEngine
+from hsd_utils import store
 from hsd_utils.engines import Request
 from hsd_utils.store import Store
 
+store.ALONE = 99  # the kills are no post's doing
+
 class Batched(FakeEngine):
     def __call__(self, requests):
-        requests, paid = list(requests), open(sys.argv[1], "ab", buffering=0)
-        for start in range(0, len(requests), BATCH):
-            batch = requests[start : start + BATCH]
+        requests, paid = iter(requests), open(sys.argv[1], "ab", buffering=0)
+        while batch := list(itertools.islice(requests, BATCH)):
             paid.write("".join(r.key + "\\n" for r in batch).encode())
             for request in batch:
                 time.sleep(random.uniform(0.001, 0.004))
@@ -72,3 +74,40 @@ def test_killed_at_random_moments_nothing_is_lost_and_little_paid_twice(tmp_path
     assert 0 <= twice <= KILLS * BATCH
     faults |= {"kills": KILLS, "posts": POSTS, "lost": POSTS - len(stored)}
     faults |= {"paid_twice": twice, "paid_twice_at_most": KILLS * BATCH}
+
+
+POISONED = """
+import itertools, os, sys
+from test_store import FakeEngine, ask, opened
+
+class Fragile(FakeEngine):
+    def __call__(self, requests):
+        requests = iter(requests)
+        while batch := list(itertools.islice(requests, 4)):
+            if any("poison" in request.key for request in batch):
+                if sys.argv[1] == "raise":
+                    raise RuntimeError("the engine broke")
+                os._exit(9)
+            yield from map(self.answer, batch)
+
+with opened() as store:
+    found = store.collect(Fragile(), [ask("poison" if n == 5 else f"post {n}") for n in range(12)])
+print(*(answer.finish for answer in found.values()))
+"""
+
+
+@pytest.mark.parametrize("end", ["raise", "exit"])
+def test_a_post_that_breaks_the_engine_is_left_out_after_some_tries(tmp_path, end):
+    path = os.pathsep.join([str(paths.REPOSITORY), str(Path(__file__).parent)])
+    places = os.environ | {"HSD_CACHE": str(tmp_path), "PYTHONPATH": path}
+    command, lives = [sys.executable, "-c", POISONED, end], []
+    while len(lives) < 9 and (not lives or lives[-1].returncode):
+        lives.append(subprocess.run(command, env=places, capture_output=True, text=True))
+    assert [life.returncode != 0 for life in lives] == [True] * 4 + [False]
+    assert sorted(lives[-1].stdout.split()) == ["failed"] + ["stop"] * 11
+    assert "ended the process several times" in lives[-1].stderr
+    # It stays left out, and is tried again when somebody wants it.
+    assert subprocess.run(command, env=places).returncode == 0
+    (record,) = (tmp_path / "answers").glob("*.asked")
+    record.unlink()
+    assert subprocess.run(command, env=places, capture_output=True).returncode != 0

@@ -184,11 +184,3 @@ def test_the_configuration_fits_the_tasks(items, tmp_path):
         assert task["data"]["A"] == sheet.card(item, "A")
         assert "<script" not in str(task) and "onerror=alert(1)>" not in str(task)
     assert not re.search(r"teacher|student", json.dumps([t["data"]["item"] for t in tasks]))
-
-
-def test_label_studio_itself_takes_configuration_and_answers(items, given):
-    interface = pytest.importorskip("label_studio_sdk.label_interface")
-    checked = interface.LabelInterface(label_studio.config())
-    checked.validate()
-    for task in exported(items, given):
-        assert checked.validate_annotation(task["annotations"][0])

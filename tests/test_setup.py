@@ -19,7 +19,8 @@ PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.+!]+)")
 # Where versions may stand; README.md repeats some of them for people.
 TEXTS = ("Makefile", "requirements.txt", "requirements-gpu.txt", "environment.yml", "README.md")
 TESTS = sorted(Path(__file__).parent.glob("*.py"))
-TARGETS = ("run", "test", "test-full", "test-browser", "lab", "clean", "reference", "venv")
+TARGETS = ("run", "test", "test-full", "test-browser", "test-label-studio", "lab", "clean")
+TARGETS += ("reference", "venv")
 
 
 def same(name):
@@ -44,7 +45,7 @@ def lock(name):
 PINS = lock("requirements.txt")
 GPU = lock("requirements-gpu.txt")
 MORE = lock("requirements-ray.txt") | lock("requirements-bench.txt")
-MORE |= lock("requirements-browser.txt")
+MORE |= lock("requirements-browser.txt") | lock("requirements-label-studio.txt")
 PROJECT = tomllib.loads(text("pyproject.toml"))
 
 

@@ -85,13 +85,15 @@ class Engine(Protocol):
 
     identity: everything of the engine that shapes answers (weights, precision, ...).
     constrained: whether it can hold an answer to a schema.  batch: sequences run at once.
-    files: the weights on disk, where they are known.
+    files: the weights on disk, where they are known.  streams: whether it takes no more requests
+    than it is at work on, so that a crash tells which ones they were.
     """
 
     identity: dict[str, Any]
     constrained: bool
     batch: int
     files: list[Path]
+    streams: bool
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]: ...
 

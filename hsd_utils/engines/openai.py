@@ -10,13 +10,12 @@ the budget, and how a label's probability is read from the log-probabilities of 
 
 import asyncio
 import logging
-import math
 import os
 import queue
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -25,11 +24,13 @@ from urllib.parse import urlsplit
 
 import openai
 
-from hsd_utils.engines import Answer, Request
+from hsd_utils.engines import Answer, Request, labels
 from hsd_utils.engines.budget import LABEL_TOKENS, Budget, OverBudget
 
 log = logging.getLogger(__name__)
 
+# vLLM, SGLang and llama.cpp go on with the model's own turn, here an answer's beginning.
+CONTINUE = {"add_generation_prompt": False, "continue_final_message": True}
 FIRST_WAIT = 0.5  # seconds before a second try, doubled each time up to eight
 
 
@@ -49,12 +50,12 @@ FAULTS = (
 
 
 class Endpoint:
-    constrained = True
+    constrained, streams = True, False
 
     def __init__(self, connect, identity, concurrency, deadline, budget, tokens_per_second):
         self.connect, self.identity, self.batch = connect, identity, concurrency
         self.deadline, self.budget, self.speed = deadline, budget, tokens_per_second
-        self.schemas = self.weighs = True  # until the server shows that it does not
+        self.schemas = self.weighs = self.begins = True  # until the server shows that it is not so
         self.files: list = []
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]:
@@ -97,12 +98,13 @@ class Endpoint:
 
         try:
             async with self.connect() as client, asyncio.TaskGroup() as group:
+                cut = False
                 for request in requests:
                     await slots.acquire()
-                    if stop.is_set() or self.budget.spent():
+                    if cut := stop.is_set() or bool(self.budget.spent()):
                         break
                     group.create_task(ask(client, request))
-            if self.budget.spent():
+            if cut and self.budget.spent():
                 put(OverBudget(f"{self.budget.spent()}: raise it and rerun, answers are kept"))
         except* Exception as errors:  # nothing that a retry could mend: a key, a model's name
             put(errors.exceptions[0])
@@ -124,6 +126,16 @@ class Endpoint:
         raise NotACompletion("the endpoint does not answer with completions")
 
     async def _complete(self, client, request: Request):
+        if request.choices and self.begins:
+            begun = body(request, self.identity["model"], False) | {"max_tokens": 1}
+            turn = {"role": "assistant", "content": request.prefill}
+            begun["messages"] = [*request.messages, turn]
+            with suppress(openai.BadRequestError):
+                got = await client.chat.completions.create(**begun, extra_body=CONTINUE)
+                if labels.begun(got):
+                    return got
+            # It knows no such fields, or began a turn of its own: asked through a schema.
+            self.begins = False
         asked = body(request, self.identity["model"], self.schemas)
         try:
             return await client.chat.completions.create(**asked)
@@ -148,7 +160,7 @@ def body(request: Request, model: str, schemas: bool = True) -> dict[str, Any]:
     asked |= {"max_tokens": request.max_tokens}
     if request.choices:
         asked |= {"max_tokens": LABEL_TOKENS, "logprobs": True, "top_logprobs": 20}
-    schema = request.schema or (_label_schema(request.choices) if request.choices else None)
+    schema = request.schema or (labels.schema(request.choices) if request.choices else None)
     if schema and schemas:
         form = {"name": "answer", "schema": schema, "strict": True}
         asked["response_format"] = {"type": "json_schema", "json_schema": form}
@@ -164,45 +176,13 @@ def read(request: Request, completion) -> Answer | None:
     if not choices or choices[0].message is None:
         return None
     usage, text = completion.usage, choices[0].message.content or ""
-    counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+    counts = (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
     if request.choices:
-        shares = label_shares(choices[0].logprobs, request.choices)
-        shares = shares or _said(text, request.choices)
+        shares = labels.shares(choices[0].logprobs, request.choices)
+        shares = shares or labels.said(text, request.choices)
         return Answer(request.key, "", *counts, 0.0, "choices", shares)
     finish = "length" if choices[0].finish_reason == "length" else "stop"
     return Answer(request.key, text, *counts, 0.0, finish)
-
-
-def label_shares(logprobs, choices: Sequence[str]) -> list[float]:
-    """How the label's words share the probability at the first token that begins one of them.
-
-    Each of a server's top log-probabilities counts for the word that it begins; a word that is
-    not among them has none.  Empty where the server gave none or no label was reached.
-    """
-    for token in getattr(logprobs, "content", None) or []:
-        if any(_begins(token.token, word) for word in choices):
-            top = {t.token: math.exp(t.logprob) for t in (token, *token.top_logprobs)}
-            mass = [sum(p for t, p in top.items() if _begins(t, word)) for word in choices]
-            return [m / sum(mass) for m in mass]
-    return []
-
-
-def _begins(token: str, word: str) -> bool:
-    """Whether a token (perhaps with the quotation mark before it) begins the word."""
-    bare = token.lstrip(' "')
-    return bool(bare) and (word.startswith(bare) or bare.startswith(word))
-
-
-def _said(text: str, choices: Sequence[str]) -> list[float]:
-    """All to the choice that the text names first; empty if it names none."""
-    places = {text.find(word): word for word in choices if word in text}
-    return [float(word == places[min(places)]) for word in choices] if places else []
-
-
-def _label_schema(choices: Sequence[str]) -> dict:
-    words = {"type": "string", "enum": list(choices)}
-    rules = {"required": ["hate_speech"], "additionalProperties": False}
-    return {"type": "object", "properties": {"hate_speech": words}} | rules
 
 
 def address(base_url: str) -> str:
@@ -244,7 +224,7 @@ def load(
     )
     # Who serves the model, with which weights, is for the endpoint to say: its address stands
     # for it, so that two servers' answers are never mixed.
-    identity = {"engine": "openai", "version": "chat.completions", "model": model}
+    identity = {"engine": "openai", "version": "chat.completions 2", "model": model}
     identity["weights"] = [address(base_url)]
     budget = Budget((price_in, price_out), max_cost, max_tokens_total, patience=3 * concurrency)
     return Endpoint(connect, identity, concurrency, deadline, budget, tokens_per_second)

@@ -25,7 +25,7 @@ from hsd_utils.engines import Answer, Request, identify
 
 
 class OpenVINO:
-    constrained = True
+    constrained, streams = True, True
 
     def __init__(self, gguf: Path, folder: Path, identity: dict, batch: int, cache_gb: int):
         scheduler = openvino_genai.SchedulerConfig()

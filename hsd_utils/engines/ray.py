@@ -40,7 +40,7 @@ ALONE = 2  # tries of a request by itself, after one in company
 
 
 class Ray:
-    constrained = True
+    constrained, streams = True, False
 
     def __init__(self, config, steps: dict, identity: dict, batch: int):
         self.config, self.steps, self.identity, self.batch = config, steps, identity, batch
@@ -69,12 +69,14 @@ class Ray:
         config = self.config.model_copy(update={"batch_size": block})
         clock = time.perf_counter()
         for row in build_processor(config, **self.steps)(data).iter_rows():
-            completion = ChatCompletion.model_construct()
+            completion, key = ChatCompletion.model_construct(), row.get("key")
+            if key not in missing:
+                continue  # vLLM's rows of errors pass the steps by, and may come without it
             try:
-                completion = ChatCompletion.model_validate_json(row["completion"])
+                completion = ChatCompletion.model_validate_json(row.get("completion") or "")
             except ValueError:
-                log.info("%s: no completion", row["key"])
-            answer = read(missing[row["key"]], completion)
+                log.info("%s: no completion", key)
+            answer = read(missing[key], completion)
             if answer is not None:
                 del missing[answer.key]
                 now = time.perf_counter()
@@ -107,8 +109,8 @@ def _of_vllm(row: dict) -> dict:
     """What vLLM generated as the completion an endpoint would have sent."""
     if row.get("__inference_error__"):
         return {"key": row["key"], "completion": ""}
-    places = []
-    for token, found in zip(row["generated_tokens"], row.get("logprobs") or [], strict=False):
+    places, given = [], row.get("logprobs")
+    for token, found in zip(row["generated_tokens"], [] if given is None else given, strict=False):
         top = {int(t): seen for t, seen in found.items() if seen is not None}
         named = [
             {"token": seen["decoded_token"], "logprob": seen["logprob"], "top_logprobs": []}

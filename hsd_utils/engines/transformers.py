@@ -25,7 +25,7 @@ MIN_PREFIX = 64  # shorter beginnings cost less than copying their keys and valu
 
 
 class Transformers:
-    constrained = False
+    constrained, streams = False, False
 
     def __init__(self, model, tokenizer, identity: dict, batch: int, files: list):
         self.model, self.tokenizer = model.eval(), tokenizer
