@@ -39,8 +39,8 @@ AMONG_OTHERS, ALONE = 2, 2
 class Store:
     """The answers of one engine identity.  Only one process may have it open.
 
-    An index of keys to file offsets is kept in memory (some 150 bytes an answer); answers
-    themselves stay on disk.  Raises RuntimeError when another process holds the file.
+    An index of keys to file offsets is kept in memory (some 150 bytes an answer), answers stay on
+    disk.  Raises RuntimeError when another process holds the file.
     """
 
     def __init__(self, path: Path):
@@ -109,12 +109,11 @@ class Store:
             os.fsync(self.output)
             os.close(self.output)
             self.input.close()
-            if not self.died:  # what was begun did no harm; what was left out stays so
-                most = AMONG_OTHERS + ALONE
-                left = [key for key, deaths in self.deaths.items() if deaths >= most]
+            most = AMONG_OTHERS + ALONE
+            if left := [key for key, deaths in self.deaths.items() if deaths >= most]:
                 self.asked.write_text("".join(f"{key}\n" for key in left * most))
-                if not left:
-                    self.asked.unlink()
+            elif not self.died:  # what was begun did no harm
+                self.asked.unlink(missing_ok=True)
             self.owner.unlink(missing_ok=True)
             self.lock.release()
 
@@ -187,7 +186,7 @@ class Store:
     def _careful(self, engine: Engine, missing: dict[str, Request]) -> Iterator[Answer]:
         """The engine's answers, with posts that may have killed it alone and last, or not at all.
 
-        Only of an engine that takes requests as it goes is known what it was at when it died.
+        It is known what an engine was at when it died only if it takes requests as it goes.
         """
         if not engine.streams:
             yield from engine(missing.values())
@@ -198,19 +197,17 @@ class Store:
             if self.deaths[shape] < AMONG_OTHERS + ALONE:
                 yield from self._noted(engine, {shape: request})
                 continue
-            tries, again = self.deaths[shape], f"delete {self.asked} to try again"
-            log.warning(
-                "%s: left out, it ended the process %d times; %s", request.key, tries, again
-            )
+            log.warning("%s: left out, it ended the process several times", request.key)
             yield Answer(request.key, "", 0, 0, 0.0, "failed")
 
     def _noted(self, engine: Engine, requests: dict[str, Request]) -> Iterator[Answer]:
         """The engine's answers, each request on record from when it is taken."""
 
         def taken() -> Iterator[Request]:
-            with open(self.asked, "a", buffering=1) as record:
+            with open(self.asked, "ab", buffering=0) as record:
                 for shape, request in requests.items():
-                    record.write(shape + "\n")
+                    with suppress(OSError):  # a full disk is said where an answer is lost
+                        record.write(f"{shape}\n".encode())
                     yield request
 
         try:
