@@ -17,7 +17,7 @@ from hsd_utils import metrics, paths, statistics
 FILE = paths.NOTEBOOKS / "analysis_plan.yaml"
 KEYS = (
     "version primary beside alpha correction resamples confirmatory exploratory power discordant "
-    "sizes detectable seeds recipe_search final"
+    "margin sizes detectable seeds recipe_search final"
 ).split()
 
 
@@ -40,7 +40,7 @@ def problems(plan: Mapping[str, Any]) -> list[str]:
             found.append(f"{key} {plan[key]!r} is no measure")
     if plan["correction"] != "holm":
         found.append("the only correction is holm")
-    for key in ("alpha", "power", "discordant"):
+    for key in ("alpha", "power", "discordant", "margin"):
         if not 0 < plan[key] < 1:
             found.append(f"{key} is {plan[key]}, not between 0 and 1")
     if set(plan["sizes"]) != set(paths.SPLITS):

@@ -24,6 +24,11 @@ def mean(values, resamples: int, seed: int) -> dict:
     return over(np.mean, [values], resamples, seed)
 
 
+def ratio(part, whole, axis=-1):
+    """Share of all that was counted over posts, a statistic for ``over``; no whole may be 0."""
+    return np.sum(part, axis=axis) / np.sum(whole, axis=axis)
+
+
 def over(statistic: Callable, samples: list, resamples: int, seed: int) -> dict:
     """A statistic of columns (n,), one value a post in each, resampled together.
 

@@ -9,7 +9,7 @@ the places of their quotes.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from rapidfuzz import fuzz, process
 
-from hsd_utils import prompts, spans
+from hsd_utils import bootstrap, prompts, spans
 
 # The target groups and their neutral names.  Sources: the identity factors of the UN strategy on
 # hate speech (2019), the groups of HateCheck (2021) and of the embedded corpus.  Names that are
@@ -176,23 +176,39 @@ def diversity(reasons: list[str]) -> dict[str, float | None]:
     }
 
 
-def split(sample: pd.DataFrame, scored: Mapping[str, pd.DataFrame], least: int) -> pd.DataFrame:
-    """Means of measures apart: columns explainer, by, value, posts and one a measure.
+def split(
+    sample: pd.DataFrame,
+    scored: Mapping[str, pd.DataFrame],
+    least: int,
+    joint: Mapping[str, tuple[Callable, list[str]]],
+    resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Measures apart: columns explainer, by, value, posts and a {value, low, high} a measure.
 
     scored: explainer -> one row a post with id, predicted and measures.  By source, by target
-    (groups of ``least`` posts and more), and by whether label and prediction are right.
+    (groups of ``least`` posts and more), and by whether label and prediction are right.  A
+    measure is the mean of its column; one of ``joint`` a statistic of columns of other names
+    (see ``bootstrap.over``).
     """
-    rows = []
+    rows, parts = [], {"id", "predicted", *chain(*(columns for _, columns in joint.values()))}
     for explainer, frame in scored.items():
         known = frame.merge(sample[["id", "source", "target", "label"]], on="id")
         pairs = zip(known["label"], known["predicted"], strict=True)
         known["outcome"] = [OUTCOMES[int(gold), int(said)] for gold, said in pairs]
-        measures = [name for name in frame if name not in ("id", "predicted")]
+        single = {name: (np.mean, [name]) for name in frame if name not in parts}
+        measures = {**single, **joint}
         for by in ("source", "target", "outcome"):
             for value, part in known.groupby(by):
                 if len(part) >= least or by == "outcome":
                     row = {"explainer": explainer, "by": by, "value": value, "posts": len(part)}
-                    rows.append(row | part[measures].mean().to_dict())
+                    rows.append(
+                        row
+                        | {
+                            name: bootstrap.over(of, [part[c] for c in columns], resamples, seed)
+                            for name, (of, columns) in measures.items()
+                        }
+                    )
     return pd.DataFrame(rows)
 
 

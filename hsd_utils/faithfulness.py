@@ -5,8 +5,8 @@ words: comprehensiveness p(j|x) - p(j|x without r), higher is better; sufficienc
 p(j|x) - p(j|r), lower is better.  A post without quotes stays in: nothing removed changes
 nothing, and sufficiency is measured on the empty post, so that no model gains by silence.
 Quotes are held against as many words in a row taken by chance, against the words that a
-lexicon or a small classifier finds most telling, and against the best stretch of that length
-found by leaving each out (the upper reference).
+lexicon or a small classifier finds most telling, and against the best that leaving out as many
+words was found to do (the upper reference, see ``measure``).
 
     rows = faithfulness.measure(p_hate, texts, predicted, {"quotes": masks}, tried=4, seed=0)
 """
@@ -52,9 +52,12 @@ def measure(
     marked), comprehensiveness, sufficiency.
 
     masks: method -> one mask (n_words,) a post; "quotes" is among them and gives the length of
-    the ``tried`` stretches drawn for each post; a mask None leaves the post out of a method.
-    The stretches' mean is the method "random" (sufficiency: of the first), the best of them
-    "leave-one-out" (without sufficiency).
+    the stretches of each post; a mask None leaves the post out of a method.  "random" is the
+    mean of ``tried`` stretches drawn by chance (sufficiency: of the first).  "leave-one-out"
+    leaves out each stretch of that length in turn, of a long post ``tried`` of them evenly
+    spread over it, and takes the largest fall among them, those drawn and the quotes (without
+    sufficiency).  So quotes and chance cannot be above it; scattered words of a lexicon can.
+    At most 2 tried + 2 questions a post, and two more a method other than the quotes.
     """
     generator, asked = np.random.default_rng(seed), []
     for post, text in enumerate(texts):
@@ -62,6 +65,7 @@ def measure(
         drawn = generator.permutation(len(every))[:tried]
         asked += [(post, CHANCE, "without", every[n]) for n in drawn]
         asked.append((post, CHANCE, "only", every[drawn[0]]))
+        asked += [(post, BEST, "without", window) for window in _spread(every, tried)]
         for method, chosen in masks.items():
             if chosen[post] is not None:
                 asked += [(post, method, how, chosen[post]) for how in ("without", "only")]
@@ -79,14 +83,21 @@ def measure(
     return wide
 
 
+def _spread(every: list[np.ndarray], most: int) -> list[np.ndarray]:
+    """All of them if they are not more than ``most``, else so many at one distance, centred."""
+    count = min(most, len(every))
+    return [every[(2 * n + 1) * len(every) // (2 * count)] for n in range(count)]
+
+
 def _wide(rows: pd.DataFrame) -> pd.DataFrame:
+    tried = rows[(rows["how"] == "without") & rows["method"].isin((BEST, CHANCE, "quotes"))]
+    rows = rows[rows["method"] != BEST]
     by = rows.groupby(["post", "method", "how"], sort=False)
     mean = by["fall"].mean().unstack("how")
     words = rows.groupby(["post", "method"], sort=False)["words"].first()
     names = {"without": "comprehensiveness", "only": "sufficiency"}
     wide = mean.rename(columns=names).assign(words=words).reset_index()
-    chance = rows[(rows["method"] == CHANCE) & (rows["how"] == "without")]
-    best = chance.groupby("post").agg(comprehensiveness=("fall", "max"), words=("words", "first"))
+    best = tried.groupby("post").agg(comprehensiveness=("fall", "max"), words=("words", "first"))
     best = best.reset_index().assign(method=BEST, sufficiency=np.nan)
     columns = ["post", "method", "words", *names.values()]
     return pd.concat([wide, best])[columns].reset_index(drop=True)

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterable
 
 import numpy as np
+import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import auc, precision_recall_curve
 
@@ -58,20 +59,28 @@ def f1(precision, recall, axis=None):
     return np.divide(2 * p * r, p + r, out=np.zeros(np.shape(p)), where=p + r > 0)[()]
 
 
+def by_post(human: Iterable, said: Iterable) -> pd.DataFrame:
+    """token_f1, iou_precision, iou_recall of masks, a row a post; NaN where nobody marked any."""
+    rows = [
+        (token_f1(h, s), *iou(h, s)) if np.any(h) else (np.nan,) * 3
+        for h, s in zip(human, said, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["token_f1", "iou_precision", "iou_recall"])
+
+
 def measures(human: Iterable, said: Iterable, resamples: int, seed: int) -> dict:
     """token_f1 and iou_f1 over posts with 95% intervals; ``human`` and ``said`` hold masks.
 
     Posts where nobody marked anything are left out.
     """
-    pairs = [(h, s) for h, s in zip(human, said, strict=True) if np.any(h)]
-    if not pairs:
+    found = by_post(human, said).dropna()
+    if found.empty:
         nothing = bootstrap.absent("no human spans on these posts")
         return {"token_f1": nothing, "iou_f1": nothing}
-    precision, recall = zip(*(iou(h, s) for h, s in pairs), strict=True)
-    tokens = [token_f1(h, s) for h, s in pairs]
+    spans_found = [found["iou_precision"], found["iou_recall"]]
     return {
-        "token_f1": bootstrap.mean(tokens, resamples, seed),
-        "iou_f1": bootstrap.over(f1, [precision, recall], resamples, seed),
+        "token_f1": bootstrap.mean(found["token_f1"], resamples, seed),
+        "iou_f1": bootstrap.over(f1, spans_found, resamples, seed),
     }
 
 

@@ -141,6 +141,7 @@ BENCHMARKS = {
         "ratio_to_released_loop": "times the loop",
         "tokens_per_second": "answer tokens/s",
         "parse_rate": "parsed",
+        "macro_f1": "macro-F1",
         "agrees_with_loop": "labels as the loop's",
     },
     "training": {"tokens_per_second": "tokens/s", "ratio_to_plain": "times plain"},

@@ -24,6 +24,7 @@ def test_the_committed_plan_is_sound_and_of_this_project():
     assert learned <= set(BASELINES)
     known = provenance.defaults("03_qlora_distillation")
     assert set(PLAN["recipe_search"]["space"]) <= set(known)
+    assert provenance.defaults("06_explanations")["margin"] == PLAN["margin"]
     for values in PLAN["recipe_search"]["space"].values():
         assert all(isinstance(value, int | float) for value in values)  # YAML takes 1e-4 for text
 
@@ -36,6 +37,8 @@ def test_the_committed_plan_is_sound_and_of_this_project():
         (lambda plan: plan.update(primary="f2"), "primary 'f2' is no measure"),
         (lambda plan: plan.update(correction="none"), "only correction is holm"),
         (lambda plan: plan.update(alpha=5), "alpha is 5"),
+        (lambda plan: plan.update(margin=10), "margin is 10, not between 0 and 1"),
+        (lambda plan: plan.pop("margin"), r"missing: \['margin'\]"),
         (lambda plan: plan["sizes"].pop("dev"), "sizes are of distil, dev"),
         (lambda plan: plan["recipe_search"].update(split="eval"), "on dev only"),
         (lambda plan: plan["confirmatory"].update(C2={"pairs": []}), "C2 needs pairs"),

@@ -1,10 +1,12 @@
 """Explanations as text: groups, what the words conclude, generic, copied, diverse, people's own."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from hsd_utils import corpus, explanations, posts, prompts
+from hsd_utils import bootstrap, corpus, explanations, posts, prompts
 
 STANCES = {
     "It demeans women.": 1,
@@ -128,13 +130,22 @@ def test_people_are_rows_like_a_models():
 
 def test_means_apart_by_source_target_and_correctness():
     scored = ROWS[["id", "predicted"]].assign(measure=[1.0, 0.0, None, 0.5])
-    found = explanations.split(SAMPLE, {"student": scored}, least=2)
+    scored = scored.assign(
+        other=[1.0, 0.0, 0.5, 0.5], found=[1, 0, None, 3], quotes=[2, 1, None, 3]
+    )
+    joint = {"quotes_found": (bootstrap.ratio, ["found", "quotes"])}
+    split = partial(explanations.split, SAMPLE, joint=joint, resamples=200, seed=0)
+    found = split({"student": scored}, least=2)
     by = found.set_index(["by", "value"])
     assert by.at[("source", "toy"), "posts"] == 4 and "target" not in set(found["by"])
-    assert by.at[("source", "toy"), "measure"] == pytest.approx(0.5)
-    assert by.at[("outcome", "hit"), "measure"] == 1 and by.at[("outcome", "hit"), "posts"] == 2
-    assert by.at[("outcome", "false alarm"), "measure"] == 0
-    assert by.at[("outcome", "missed"), "measure"] == 0.5
-    assert ("target", "women") in explanations.split(SAMPLE, {"a": scored}, 1).set_index(
-        ["by", "value"]
-    ).index
+    assert by.at[("source", "toy"), "measure"]["value"] == pytest.approx(0.5)
+    # Of six quotes on three posts four are found; the mean of the posts' shares is a half.
+    quotes = by.at[("source", "toy"), "quotes_found"]
+    assert quotes["value"] == pytest.approx(4 / 6) and quotes["low"] < 4 / 6 < quotes["high"]
+    assert not {"found", "quotes", "predicted"} & set(found)
+    hits = by.loc[("outcome", "hit")]
+    assert hits["posts"] == 2 and hits["other"]["value"] == 0.75
+    assert (hits["other"]["low"], hits["other"]["high"]) == (0.5, 1.0)
+    for alone in (hits["measure"], by.at[("outcome", "missed"), "measure"]):
+        assert alone["value"] is None and alone["reason"] == bootstrap.FEW
+    assert ("target", "women") in split({"a": scored}, least=1).set_index(["by", "value"]).index

@@ -163,12 +163,18 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     split = pd.DataFrame(json.loads(run.table("explanations_by", "json").read_text()))
     assert set(split["by"]) == {"source", "target", "outcome"}
     assert set(split["explainer"]) == {*MODELS, "annotators"}
+    for measure in MEASURES - {"random_comprehensiveness", "lexicon_comprehensiveness"}:
+        assert all(f["value"] is None or f["low"] <= f["high"] for f in split[measure])
+        assert any(f["value"] is not None for f in split[measure])
     faithful = pd.DataFrame(json.loads(run.table("faithfulness", "json").read_text()))
     assert set(faithful["method"]) == {"quotes", "lexicon", "random", "leave-one-out"}
     assert set(faithful["predicted"]) == {"all", "hate", "not hate"}
     every = faithful[(faithful["predicted"] == "all") & (faithful["explainer"] == "teacher")]
     value = every.set_index("method")["comprehensiveness"].map(lambda found: found["value"])
-    assert value["leave-one-out"] > value["random"] and value.nunique() == 4
+    assert value["leave-one-out"] > max(value["random"], value["quotes"])
+    assert value.nunique() == 4
+    above = faithful.loc[faithful["method"] == "leave-one-out", "quotes_above"]
+    assert all(found["value"] is None or found["high"] <= 0 for found in above)
     reasoned = pd.DataFrame(json.loads(run.table("reasons", "json").read_text()))
     follows = reasoned.set_index("explainer").at["student", "follows"]
     assert follows["value"] == 1.0  # this engine explains whatever it is given
@@ -200,7 +206,8 @@ def test_people_count_and_a_judge_is_held_against_them(ask, table, monkeypatch):
         f"{items[0]['sheet']}-rater-000{number}.csv" for number in (1, 2, 3)
     ]
     answers = ratings.simulate(items, raters=1).assign(kind="human", rater="rater-0001")
-    spreadsheet.write(items, run.ratings("returned/a.csv"), "rater-0001", answers)
+    answers.loc[0, "complete"] = None  # in part; the last not at all
+    spreadsheet.write(items, run.ratings("returned/a.csv"), "rater-0001", answers[:-1])
     names, shown = executed(rated_posts=10, judge_model={"engine": "fake", "model": "m"})
     written = json.loads((run.folder / "explanations.json").read_text())
     assert set(written) == {*MODELS, "human"} and written["human"]["kind"] == "human"
@@ -209,6 +216,20 @@ def test_people_count_and_a_judge_is_held_against_them(ask, table, monkeypatch):
     assert metrics["human"] == written["human"] and "human" not in metrics["measures"]
     assert "SIMULATED" not in " ".join(shown) + run.table("ratings", "tex").read_text()
     judged = pd.DataFrame(json.loads(run.table("judge", "json").read_text()))
-    assert list(judged["rated"]) == [20] * 3 and judged["alike"].between(0.1, 1).all()
-    inputs = json.loads(run.stage_manifest(NAME).read_text())["inputs"]
-    assert "ratings/returned/a.csv" in inputs
+    assert list(judged["rated"]) == [18, 19, 19] and judged["alike"].between(0.1, 1).all()
+    left = json.loads(run.table("ratings_left_out", "json").read_text())
+    assert [(r["rater"], r["item"], r["side"], r["questions"]) for r in left] == [
+        ("rater-0001", "item-001", "A", "complete"),
+        ("rater-0001", items[-1]["item"], "B", "complete, correct_own, correct_gold"),
+    ]
+    assert all(part in " ".join(shown) for part in ("rater-0001", "item-001", items[-1]["item"]))
+    manifest = json.loads(run.stage_manifest(NAME).read_text())
+    assert "ratings/returned/a.csv" in manifest["inputs"]
+    assert any(name.endswith("analysis_plan.yaml") for name in manifest["inputs"])
+    assert "tables/ratings_disagreements.json" in manifest["outputs"]
+
+
+def test_another_margin_than_the_plan_s_is_refused(ask, table):
+    prepared(ask, table)
+    with pytest.raises(AssertionError, match="another margin than the analysis plan's"):
+        executed(margin=0.2)

@@ -79,9 +79,42 @@ def test_stretches_are_drawn_by_seed_and_as_many_as_asked():
         faithfulness.measure(counting, texts, [1] * 3, {"quotes": masks}, 2, seed)
         for seed in (0, 0, 1)
     ]
-    assert asked[0] == 3 + 3 * (2 + 1 + 2)  # posts; stretches without, one alone; quotes both ways
+    # posts; stretches by chance without, one alone; evenly spread without; quotes both ways
+    assert asked[0] == 3 + 3 * (2 + 1 + 2 + 2)
     pd.testing.assert_frame_equal(runs[0], runs[1])
     assert not runs[0].equals(runs[2])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_upper_reference_tries_stretches_evenly_spread(seed):
+    def best(text, mask, tried):
+        made = faithfulness.measure(p_hate, [text], [1], {"quotes": [mask]}, tried, seed)
+        found = made.set_index("method").at["leave-one-out", "comprehensiveness"]
+        return found, made.set_index("method").at["random", "comprehensiveness"]
+
+    last = spans.marked(TEXT, [[27, 31]])  # "core", which says nothing
+    # One of seven words is the fourth, "rotten"; three are the second, fourth and sixth.
+    assert best(TEXT, last, 1)[0] == best(TEXT, last, 3)[0] == pytest.approx(0.5)
+    other = "you are rotten, all of you"
+    # Two of six words are the second and fifth, "are" and "of"; chance may find "all" (0.2).
+    found, chance = best(other, spans.marked(other, [[0, 3]]), 2)
+    assert found == pytest.approx(2 * chance) and chance in (0, pytest.approx(0.1))
+
+
+def test_nothing_measured_is_above_the_upper_reference():
+    text = "all of it is rotten"
+    # Of two words in a row none has both; the quotes do: 0.2 + 0.5.
+    both = spans.marked(text, [[0, 3], [13, 19]])
+    found = measured(text, 1, both)["comprehensiveness"]
+    assert found["quotes"] == found["leave-one-out"] == pytest.approx(0.7)
+    assert found["random"] == pytest.approx((0.2 + 0 + 0 + 0.5) / 4)
+    texts, masks = [text, TEXT, "rotten all"], [both, spans.marked(TEXT, [[27, 31]]), None]
+    masks[2] = spans.marked(texts[2], [[0, 6]])
+    made = faithfulness.measure(p_hate, texts, [1, 1, 1], {"quotes": masks}, 1, seed=0)
+    above = faithfulness.summary(made, 100, 0).set_index("method")["quotes_above"]
+    # The second post's quote does nothing, its fourth word 0.5: (0 - 0.5 + 0) / 3.
+    assert above["leave-one-out"]["value"] == pytest.approx(-0.5 / 3)
+    assert above["leave-one-out"]["high"] <= 0
 
 
 def test_the_summary_compares_on_the_same_posts():

@@ -19,7 +19,7 @@ ASKED = {"engine": "fake", "model": "fake/judge"}
 class Judge:
     """Says yes to all but what ``says`` holds for an item and side: an answer, or any text."""
 
-    constrained, batch, files = True, 4, []
+    constrained, batch, files, streams = True, 4, [], False
     identity = {"engine": "fake", "version": "1", "model": "fake/judge", "weights": ["0"]}
 
     def __init__(self, says=None):

@@ -12,10 +12,25 @@ from rated import HOSTILE, drawn
 from hsd_utils import ratings
 from hsd_utils.ratings import QUESTIONS, label_studio, sheet, spreadsheet
 
+# Cells that another separator than the comma, or a line taken for a row, would make of a text.
+SPLIT = [
+    "fine words;=HYPERLINK(1)",
+    'a\t=1\t"@b"',
+    "a,-1,b;+1",
+    'a;"=1";""@b""; "＝1"',
+    "a\n=1\r\n-1\r+1\n\n  @b",
+    "a;'=1;''b;'",
+    ";;=;\u2028=1;\t;=1",
+    "'tis,'twas; it's 'so'",
+]
+
+FORMULA = re.compile(r"[\s\"]*[=+\-@＝＋－＠]")
+
 
 @pytest.fixture
 def items():
-    return drawn(texts=HOSTILE * 3, n=54)[0]
+    texts = HOSTILE + SPLIT
+    return drawn(texts=texts * 3, n=3 * len(texts))[0]
 
 
 @pytest.fixture
@@ -42,12 +57,20 @@ def edited(path, change):
     return path
 
 
-@pytest.mark.parametrize("text", [*HOSTILE, "", "plain"])
+@pytest.mark.parametrize("text", [*HOSTILE, *SPLIT, "", "plain"])
 def test_formulas_are_neutralised_and_come_back(text):
     cell = spreadsheet.neutralise(text)
     assert spreadsheet.restore(cell) == text
     assert cell.lstrip(" \n")[:1] not in set("=+-@＝\t\r")
     assert text != "plain" or cell == text
+    assert not [part for part in re.split(r"[;,\t\r\n]", cell) if FORMULA.match(part)]
+
+
+def test_what_begins_no_cell_stays_as_it_is():
+    for text in ("it's 2+2=4 - or (so) a@b.org", "one, two; it's 'three'", "a=1;b=2"):
+        assert spreadsheet.neutralise(text) == spreadsheet.restore(text) == text
+    assert spreadsheet.neutralise("fine words;=HYPERLINK(1)") == "fine words;'=HYPERLINK(1)"
+    assert spreadsheet.neutralise('a, "=1"\n-b') == "a,' \"=1\"\n'-b"
 
 
 def test_ratings_go_out_as_csv_and_come_back(filled, items, given):
@@ -62,6 +85,18 @@ def test_no_cell_of_the_csv_is_a_formula_and_texts_are_whole(filled, items):
     texts = {item["item"]: item["text"] for item in items}
     assert all(spreadsheet.restore(row["text"]) == texts[row["item"]] for row in rows)
     assert not {"teacher", "student"} & {cell for row in rows for cell in row.values()}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_cell_is_a_formula_whatever_the_separator_of_the_spreadsheet(filled, items, separator):
+    with open(filled, newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.reader(file, delimiter=separator))
+    cells = [cell for row in rows for cell in row]
+    assert any("HYPERLINK" in cell for cell in cells)
+    lines = filled.read_text(encoding="utf-8-sig").splitlines()
+    assert not [part for part in cells + lines if FORMULA.match(part)]
+    read = spreadsheet.read(filled, items)  # by commas, as it was written
+    assert len(read) == 2 * len(items) - 1
 
 
 def test_an_empty_csv_is_marked_human_and_wants_consent(items, tmp_path):

@@ -120,7 +120,7 @@ BENCH = {
     "training": {"tokens_per_second": 301.0, "ratio_to_plain": 1.25},
     "student": {"posts_per_second": 61.0, "ratio_to_loop": 4.0, "agrees_with_loop": 1.0},
 }
-BENCH["teacher"] |= {"tokens_per_second": 80.0, "parse_rate": 1.0}
+BENCH["teacher"] |= {"tokens_per_second": 80.0, "parse_rate": 1.0, "macro_f1": measure(0.64)}
 
 
 def test_the_benchmarks_tables_are_the_files(run):
@@ -140,7 +140,7 @@ def test_the_benchmarks_tables_are_the_files(run):
     text = summary.benchmarks(run)
     for words in (
         "| teacher | seconds a post | times the loop |",
-        "| ours teacher | 0.70 | 33.40 | 80.00 | 1.00 | 0.80 | 2.50 |",
+        "| ours teacher | 0.70 | 33.40 | 80.00 | 1.00 | 0.64 (0.54–0.74) | 0.80 | 2.50 |",
         "| ours training | 301.00 | 1.25 | 2.50 |",
         "| ours student | 61.00 | 4.00 | 1.00 | 2.50 |",
         "Ours reaches 61% of the roofline, on A Chip, 2 cores.",

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from hsd_utils import engines, models, prompts, timing, verdict
+from hsd_utils import engines, metrics, models, prompts, timing, verdict
 from hsd_utils.scoring import Classifier
 
 
@@ -78,6 +78,9 @@ def measure(
         "answer_tokens": tokens[1] / len(rows),
         "peak_memory_bytes": peak,
         "parse_rate": np.mean([label is not None for label in labels.values()]),
+        "macro_f1": metrics.classification(
+            [row["label"] for row in rows], None, [labels[row["id"]] for row in rows], seed=0
+        )["macro_f1"],
         "agrees_with_gold": np.mean([labels[row["id"]] == row["label"] for row in rows]),
         "labels": labels,
     }

@@ -68,7 +68,7 @@ if __name__ == "__main__":
         clock = time.perf_counter()
         found = STEPS[name](Path(path), options.answers)
         found |= {"seconds": time.perf_counter() - clock, "peak_mb": timing.peak_bytes() / 1e6}
-        print(json.dumps({k: round(v, 2) for k, v in found.items()}))
+        print(json.dumps({k: round(v, 4) for k, v in found.items()}))
     else:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "answers.jsonl")

@@ -27,23 +27,24 @@ from hsd_utils.engines import Answer, Request, identify
 class OpenVINO:
     constrained, streams = True, True
 
-    def __init__(self, gguf: Path, folder: Path, identity: dict, batch: int, cache_gb: int):
+    def __init__(self, gguf: Path, weights: Path, identity: dict, batch: int, cache_gb: int):
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.cache_size = cache_gb
         scheduler.enable_prefix_caching = True
         scheduler.max_num_seqs = batch
-        properties = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": int8.activations(folder)}
-        if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            # The default of eight bits saves memory that is not scarce here, and costs speed.
-            properties["KV_CACHE_PRECISION"] = "bf16"
-        properties |= identity.get("properties", {})
+        properties = identity.get("properties", {})
+        if weights != gguf:
+            properties = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": int8.activations(weights)} | properties
+            if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+                # The default of eight bits saves memory that is not scarce here, and costs speed.
+                properties = {"KV_CACHE_PRECISION": "bf16"} | properties
         self.tokenizer = openvino_genai.Tokenizer(str(gguf))
         self.pipeline = openvino_genai.ContinuousBatchingPipeline(
-            str(folder), self.tokenizer, scheduler, "CPU", **properties
+            str(weights), self.tokenizer, scheduler, "CPU", **properties
         )
         self.batch = batch
         self.identity = identity
-        self.files = sorted(folder.iterdir())
+        self.files = sorted(weights.iterdir()) if weights.is_dir() else [weights]
         self.beginnings: dict[tuple[str, ...], set[int]] = {}
         self.submitted = 0  # the pipeline wants a fresh number for every request
 
@@ -187,12 +188,14 @@ def load(
     adapter: Path | str | None = None,
     batch: int = 64,
     cache_gb: int = 2,
+    as_read: bool = False,
     properties: dict[str, Any] | None = None,
 ):
     """Open a model's GGUF weights on the CPU.
 
     adapter: folder of a trained student, merged into its base on first use (``export``).
     batch: sequences decoded at once; cache_gb: memory of the key-value cache in GB.
+    as_read: leave weights, activations and cache to OpenVINO GenAI's reading of the file.
     properties: OpenVINO's own, over those set here.
     Raises ValueError for a model without GGUF weights.
     """
@@ -203,7 +206,8 @@ def load(
     if adapter is not None:
         path = export.merged(path, Path(adapter))
         identity["adapter"] = export.digest(Path(adapter))
-    folder = int8.of_gguf(path)
-    identity["precision"] = f"int8 rows, activations by {int8.activations(folder)}"
+    weights = path if as_read else int8.of_gguf(path)
+    precision = "as read" if as_read else f"int8 rows, activations by {int8.activations(weights)}"
+    identity["precision"] = precision
     identity |= {"properties": properties} if properties else {}
-    return OpenVINO(path, folder, identity, batch, cache_gb)
+    return OpenVINO(path, weights, identity, batch, cache_gb)

@@ -3,7 +3,7 @@
 Ray carries requests to its workers and answers back; a caller stores each as it arrives, so a
 killed run asks only for what is missing.  What fails in company is asked again alone: a post
 that breaks its worker is counted as failed and takes no other with it.  Needs
-requirements-ray.txt; docs/cluster.md has the commands.
+requirements-ray.txt; cluster.md has the commands.
 
     engines.load("ray", "meta-llama/Meta-Llama-3-70B-Instruct", workers=2, tensor_parallel=4)
     engines.load("ray", "SmolLM2", base_url="http://node7:8000/v1", workers=32)

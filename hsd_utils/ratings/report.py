@@ -1,8 +1,9 @@
-"""What the ratings say, for people: three tables and a figure of stacked bars.
+"""What the ratings say, for people: three tables, a figure of stacked bars, and two lists.
 
 Of simulated ratings every caption, table row and figure says that no person gave them.
 
     report.save(results.measure(rated, key, margin=0.1), stage.run)
+    report.save_lists(rated, items, key, stage.run)
 """
 
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hsd_utils import look, tables
+from hsd_utils import look, ratings, tables
 from hsd_utils.paths import Run
-from hsd_utils.ratings import QUESTIONS
+from hsd_utils.ratings import QUESTIONS, results
 
 TITLES = {
     "complete": "complete",
@@ -21,6 +22,7 @@ TITLES = {
     "correct_gold": "correct (gold label)",
 }
 NAMES = ("ratings", "ratings_agreement", "ratings_equivalence")
+LISTS = ("ratings_left_out", "ratings_disagreements")
 BANNER = "SIMULATED, rated by no person: "
 _GREYS = {"yes": "#4d4d4d", "partly": "#a6a6a6", "no": "#e6e6e6"}
 
@@ -54,8 +56,8 @@ def _who(found: dict) -> str:
 
 
 def files(run: Run) -> list[Path]:
-    """What ``save`` writes."""
-    return [*run.figures(NAMES[0]), *run.tables(*NAMES)]
+    """What ``save`` and ``save_lists`` write."""
+    return [*run.figures(NAMES[0]), *run.tables(*NAMES, *LISTS)]
 
 
 def save(found: dict, run: Run) -> Figure:
@@ -72,6 +74,23 @@ def save(found: dict, run: Run) -> Figure:
     figure = stacked(found)
     look.save(figure, run, NAMES[0], {name: found[name] for name in ("kind", "raters", "shares")})
     return figure
+
+
+def save_lists(
+    rated: pd.DataFrame, items: list[dict], key: list[dict], run: Run
+) -> dict[str, pd.DataFrame]:
+    """The tables LISTS, whole: what each rater left out, and every answer on which they differ.
+
+    They name raters, items and sides; whose answer it is, and of which post, says the key alone.
+    """
+    kind = ratings.kind(rated)
+    differ = results.disagreements(rated, key).drop(columns=["id", "model"])
+    found = dict(zip(LISTS, (results.left_out(rated, items), differ), strict=True))
+    captions = ("Questions left out, by rater and item.", "Answers on which raters differ.")
+    for (name, frame), caption in zip(found.items(), captions, strict=True):
+        frame.insert(0, "ratings", kind)
+        tables.save(frame, run, name, (BANNER if kind == "simulated" else "") + caption)
+    return found
 
 
 def stacked(found: dict, width: float = look.PAGE) -> Figure:

@@ -61,7 +61,8 @@ def measure(rated: pd.DataFrame, key: list[dict], margin: float, alpha: float = 
 def collect(run: Run, items: list[dict]) -> pd.DataFrame | None:
     """All ratings marked human in ratings/returned, checked, or None if there is none.
 
-    CSV are spreadsheets, JSON Lines are forms, JSON are exports of Label Studio.
+    CSV are spreadsheets, JSON Lines are forms, JSON are exports of Label Studio.  Raters may
+    have stopped: see ``left_out``.
     """
     readers = {".csv": spreadsheet.read, ".jsonl": form.read, ".json": label_studio.read}
     files = sorted(p for p in run.ratings("returned").glob("*") if p.suffix in readers)
@@ -79,6 +80,15 @@ def disagreements(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
     )
     differ = wide.apply(lambda row: row[row.isin(SCALE)].nunique() > 1, axis=1)
     return wide[differ].rename_axis(columns=None).reset_index()
+
+
+def left_out(rated: pd.DataFrame, items: list[dict]) -> pd.DataFrame:
+    """What each rater has not answered: rater, item, side, questions.  A skip is an answer."""
+    each = sorted(rated["rater"].unique()), [item["item"] for item in items], SIDES
+    places = pd.MultiIndex.from_product(each, names=["rater", "item", "side"])
+    absent = rated.set_index(places.names)[list(QUESTIONS)].reindex(places).isna()
+    named = absent.apply(lambda row: ", ".join(row.index[row]), axis=1)
+    return named[named != ""].rename("questions").reset_index()
 
 
 def joined(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:

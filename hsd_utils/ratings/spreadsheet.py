@@ -1,8 +1,9 @@
 """The sheet as CSV, for a spreadsheet: written, filled in by a rater, read back.
 
-A spreadsheet runs a cell that begins with = + - @, a tab or a carriage return as a formula.
-Such cells get an apostrophe in front, and so do those that begin with one: ``restore`` takes
-exactly one away.
+A spreadsheet runs a cell that begins with = + - @, a tab or a carriage return as a formula, and
+one whose separator is another than ours begins cells in the middle of a text.  So at the
+beginning, and after every comma, semicolon, tab and line break, an apostrophe goes before what
+would be a formula there, and before an apostrophe: ``restore`` takes exactly one away.
 
     spreadsheet.write(items, run.ratings("rater-0a1b2c.csv"), "rater-0a1b2c")
     rated = spreadsheet.read(run.ratings("rater-0a1b2c.csv"), items)
@@ -20,15 +21,19 @@ from hsd_utils.ratings.sheet import WORDS
 from hsd_utils.readers import tables
 
 SHOWN = ("text", "reference_label", "answer_label", "explanation")
-_FORMULA = re.compile(r"['\t\r]|\s*[=+\-@＝＋－＠]")
+_BREAKS = r"\t\r\n\v\f\x85\u2028\u2029"
+_BEGINS = rf"(?:\A|(?<=[;,{_BREAKS}]))"  # where one of the usual separators has a cell begin
+# Spaces and quotation marks may be dropped from a cell's beginning; breaks begin one themselves.
+_FORMULA = re.compile(rf"\A(?=[\t\r])|{_BEGINS}(?='|(?:\"|[^\S{_BREAKS}])*[=+\-@＝＋－＠])")
+_ADDED = re.compile(rf"{_BEGINS}'")
 
 
 def neutralise(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) else text
+    return _FORMULA.sub("'", text)
 
 
 def restore(cell: str) -> str:
-    return cell.removeprefix("'")
+    return _ADDED.sub("", cell)
 
 
 def write(items: list[dict], path: Path, rater: str, given: pd.DataFrame | None = None) -> None:

@@ -1,0 +1,54 @@
+"""The lists of what raters left out and where they differ: whole, by rater, item and side."""
+
+import json
+
+import pandas as pd
+import pytest
+from test_ratings_results import SHEET, rate, student, yes
+
+from hsd_utils import ratings
+from hsd_utils.paths import Run
+from hsd_utils.ratings import QUESTIONS, report, results
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path))
+    return Run("r")
+
+
+def test_what_a_rater_left_out_is_named_and_stops_nothing(run):
+    items, key = SHEET
+    table = rate(student)
+    table.loc[3, ["complete", "correct_gold"]] = None  # item-002 B
+    table.loc[5, "complete"] = "skip"  # an answer
+    table = ratings.check(table[:-2], items, unfinished=True)  # rater-cccc never saw the last item
+    lists = report.save_lists(table, items, key, run)
+    found = lists["ratings_left_out"].to_dict("records")
+    last = {"ratings": "human", "rater": "rater-cccc", "item": items[-1]["item"]}
+    assert found == [
+        {"ratings": "human", "rater": "rater-aaaa", "item": "item-002", "side": "B"}
+        | {"questions": "complete, correct_gold"},
+        *(last | {"side": side, "questions": ", ".join(QUESTIONS)} for side in "AB"),
+    ]
+    assert json.loads(run.table("ratings_left_out", "json").read_text()) == found
+    differ = pd.DataFrame(json.loads(run.table("ratings_disagreements", "json").read_text()))
+    assert len(differ) == len(results.disagreements(table, key)) > 3
+    raters = ["rater-aaaa", "rater-bbbb", "rater-cccc"]
+    assert list(differ) == ["ratings", "item", "side", "question", *raters]
+    assert set(run.tables(*report.LISTS)) <= set(report.files(run))
+    assert all(path.exists() for path in run.tables(*report.LISTS))
+
+
+def test_lists_without_an_entry_and_of_simulated_raters(run):
+    items, key = SHEET
+    lists = report.save_lists(rate(yes, raters=["rater-aaaa"]), items, key, run)
+    assert all(frame.empty for frame in lists.values())
+    assert json.loads(run.table("ratings_left_out", "json").read_text()) == []
+    checks = [item["item"] for item in key if item["check"]]
+    few = rate(yes)[lambda t: t["item"].isin(checks)]
+    assert report.save_lists(few, items, key, run)["ratings_disagreements"].empty
+    lists = report.save_lists(ratings.simulate(items), items, key, run)
+    assert set(lists["ratings_disagreements"]["ratings"]) == {"simulated"}
+    for name in report.LISTS:
+        assert "SIMULATED" in run.table(name, "tex").read_text()
