@@ -29,7 +29,7 @@ def specs(model: str) -> dict[str, dict]:
     return {
         LOOP: same | {"engine": "transformers", "one_by_one": True, "posts": 128},
         "transformers, 32 at once": same | {"engine": "transformers", "settings": {"batch": 32}},
-        "llama.cpp server, 16 at once": same | {"engine": "openai", "server_slots": 16},
+        "llama.cpp server, 32 at once": same | {"engine": "openai", "server_slots": 32},
         OURS: same | {"engine": "openvino"},
     }
 

@@ -34,12 +34,12 @@ def specs(model: str, shots: int) -> dict[str, dict]:
     same = {"model": model, "prompt": {"shots": shots}}
     loop = {"engine": "transformers", "one_by_one": True, "max_tokens": 2048, "posts": 8}
     ours = {"engine": "openvino", "constrained": True}
-    server = {"engine": "openai", "constrained": True, "server_slots": 16, "posts": 48}
+    server = {"engine": "openai", "constrained": True, "server_slots": 32, "posts": 64}
     return {
         LOOP: same | loop,
         "transformers, 16 at once": same
         | {"engine": "transformers", "settings": {"batch": 16}, "posts": 16},
-        "llama.cpp server, 16 at once": same | server,
+        "llama.cpp server, 32 at once": same | server,
         AS_READ: same | ours | {"settings": {"as_read": True, "batch": 48}},
         OURS: same | ours,
     }
