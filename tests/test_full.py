@@ -149,7 +149,7 @@ import test_training as t
 from hsd_utils import objectives, training
 folder = Path(sys.argv[1])
 loaded = t.untaught()
-trainer = t.start(loaded, folder, num_train_epochs=6)
+trainer = t.start(loaded, folder, num_train_epochs=10)
 training.train(trainer, folder, "one")
 loaded[0].save_pretrained(folder)
 log = [(r["step"], round(r.get("loss", r.get("dev_loss")), 3)) for r in training.log(trainer)]
@@ -171,5 +171,5 @@ def test_a_training_killed_five_times_ends_as_if_it_had_not_been(small, tmp_path
     one, other = (load_file(f / "adapter_model.safetensors") for f in (whole, killed))
     for name in one:
         assert (one[name] - other[name]).norm() <= 0.02 * one[name].norm() + 1e-6
-    assert kills > 2
+    assert kills == 5
     faults["training_kills"] = kills

@@ -2,7 +2,7 @@
 
 Continuous batching keeps ``batch`` sequences busy, the prefix cache pays for the shared
 few-shot prompt once, weights are whole rows of int8 (``hsd_utils.int8``), and a JSON schema keeps
-every answer parsable at no measurable cost (https://openvinotoolkit.github.io/openvino.genai).
+every answer parsable for a tenth of the time (https://openvinotoolkit.github.io/openvino.genai).
 
     python -c "from hsd_utils import engines; engines.load('openvino', 'SmolLM2-135M-Instruct')"
 """
