@@ -13,28 +13,26 @@ from collections.abc import Sequence
 
 from hsd_utils.verdict import LABELS
 
-LEAST = 0.01  # of the probability, for both words together, where the label was to come next
-
 
 def begun(completion) -> bool:
-    """Whether a completion goes on where the answer was begun: a label comes first in it."""
+    """Whether a completion of one token goes on where the answer was begun: it lists a label."""
     found = getattr(completion, "choices", None)
     content = getattr(found[0].logprobs, "content", None) if found else None
-    return bool(content) and sum(_listed(content[0], LABELS)) >= LEAST
+    return bool(content) and any(_whole(content[0], LABELS))
 
 
 def shares(logprobs, choices: Sequence[str]) -> list[float]:
     """How the words share the probability at the label's token, the same order, summing to 1.
 
-    That is the first token if the words are likely there, else the first that was sampled and
-    begins one of them.  A word that a server does not list has at most what is left, and at
-    most the least that is listed.  Empty where it gave none or no label was reached.
+    That is the only token of an answer that was begun, whatever it is, else the first that
+    begins one of the words.  A word that a server does not list has at most what is left, and
+    at most the least that is listed.  Empty where it gave none or no label was reached.
     """
     content = getattr(logprobs, "content", None) or []
-    if content and sum(_listed(content[0], choices)) >= LEAST:
-        return _shares(content[0], choices)
     for token in content:
-        if any(_begins(token.token, word) for word in choices):
+        if any(_begins(token.token, word) for word in choices) or (
+            len(content) == 1 and any(_whole(token, choices))
+        ):
             return _shares(token, choices)
     return []
 
@@ -56,16 +54,20 @@ def _top(token) -> dict[str, float]:
     return {t.token: math.exp(t.logprob) for t in (token, *token.top_logprobs)}
 
 
+def _whole(token, choices: Sequence[str]) -> list[float]:
+    top = _top(token)
+    return [sum(p for t, p in top.items() if _bare(t).startswith(word)) for word in choices]
+
+
 def _listed(token, choices: Sequence[str]) -> list[float]:
     """The probability of each word as far as it is listed: whole, else that of its beginnings.
 
     "T" may begin "True" where a tokenizer has both, but a model that means "True" writes it
     whole; beginnings count only where no whole word is listed.
     """
-    top = _top(token)
-    whole = [sum(p for t, p in top.items() if _bare(t).startswith(word)) for word in choices]
-    if any(whole):
+    if any(whole := _whole(token, choices)):
         return whole
+    top = _top(token)
     return [sum(p for t, p in top.items() if _begins(t, word)) for word in choices]
 
 

@@ -130,12 +130,13 @@ class Endpoint:
             begun = body(request, self.identity["model"], False) | {"max_tokens": 1}
             turn = {"role": "assistant", "content": request.prefill}
             begun["messages"] = [*request.messages, turn]
-            with suppress(openai.BadRequestError):
+            try:
                 got = await client.chat.completions.create(**begun, extra_body=CONTINUE)
                 if labels.begun(got):
                     return got
-            # It knows no such fields, or began a turn of its own: asked through a schema.
-            self.begins = False
+            except openai.BadRequestError:
+                self.begins = False  # it knows no such fields
+            # Or it began a turn of its own, or lists neither label: asked through a schema.
         asked = body(request, self.identity["model"], self.schemas)
         try:
             return await client.chat.completions.create(**asked)
