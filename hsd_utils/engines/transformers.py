@@ -12,7 +12,7 @@ import os.path
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 import torch
@@ -22,10 +22,11 @@ from hsd_utils import export, models
 from hsd_utils.engines import Answer, Request, identify
 
 MIN_PREFIX = 64  # shorter beginnings cost less than copying their keys and values to a batch
+WINDOW = 16  # batches taken at once and sorted by length
 
 
 class Transformers:
-    constrained, streams = False, False
+    constrained, streams = False, True
 
     def __init__(self, model, tokenizer, identity: dict, batch: int, files: list):
         self.model, self.tokenizer = model.eval(), tokenizer
@@ -35,6 +36,11 @@ class Transformers:
             tokenizer.pad_token = tokenizer.eos_token
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        waiting = iter(requests)
+        while some := list(islice(waiting, WINDOW * self.batch)):
+            yield from self._answers(some)
+
+    def _answers(self, requests: list[Request]) -> Iterator[Answer]:
         # One batch asks one kind of thing; neighbours of like length waste little padding.
         def kind(request: Request):
             return request.choices, request.max_tokens
