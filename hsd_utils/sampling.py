@@ -94,11 +94,14 @@ def draw(
     seed: int,
     near_duplicate: float = 0.8,
     only: dict[str, list[str]] | None = None,
+    read_before: Iterable[str] = (),
 ) -> tuple[dict[str, pd.DataFrame], dict]:
     """Samples of the asked sizes, by split, and counts; see ``quotas`` for how sizes are shared.
 
-    The same posts, sizes and seed give the same samples, whatever the order of rows.  Raises
-    ValueError, saying what to do, for too few posts of a label or clusters too large to split.
+    read_before: ids of posts that earlier work evaluated on; they and their near duplicates stay
+    out of the last split, and serve the others.  The same posts, sizes and seed give the same
+    samples, whatever the order of rows.  Raises ValueError, saying what to do, for too few posts
+    of a label or clusters too large to split.
     """
     if table["label"].nunique() < 2:
         raise ValueError(
@@ -127,11 +130,12 @@ def draw(
     pairs = near_duplicates.pairs(pool["text"], near_duplicate)
     cluster = near_duplicates.clusters(pool["group"], pairs)
     sizes_of_clusters = np.bincount(cluster)
+    known = np.unique(cluster[pool["id"].isin(list(read_before))])
     # One post a cluster before a second; where that leaves a gap, the largest clusters first.
     varied = np.argsort(pd.Series(cluster).groupby(cluster).cumcount(), kind="stable")
     largest_first = np.lexsort((cluster, -sizes_of_clusters[cluster]))
     for packing in (varied, largest_first):
-        chosen, missing, passed_over = _pack(packing, cell, cluster, needed)
+        chosen, missing, passed_over = _pack(packing, cell, cluster, needed, known)
         if not missing.any():
             break
     else:
@@ -150,6 +154,7 @@ def draw(
         "looked_at": tally(pool),
         "near_duplicate_pairs": len(pairs),
         "largest_cluster": int(sizes_of_clusters.max()),
+        "clusters_read_before": len(known),
         "dropped": {"cluster is in another split": passed_over},
         "drawn": {split: tally(sample) for split, sample in samples.items()},
     }
@@ -223,23 +228,28 @@ def _moved(text: str, spans: list, cleaned: str, anonymise: bool) -> list[list[i
     return moved
 
 
-def _pack(order: np.ndarray, cell: np.ndarray, cluster: np.ndarray, needed: np.ndarray):
+def _pack(
+    order: np.ndarray, cell: np.ndarray, cluster: np.ndarray, needed: np.ndarray, known: np.ndarray
+):
     """Give posts to splits in ``order``; a cluster goes where its first post went.
 
     It goes to the split that can use most of it, and among those to the one with the largest
-    part of its quota still open.  Returns rows by split, what is missing, and posts passed over.
+    part of its quota still open; a ``known`` cluster does not go to the last split.  Returns
+    rows by split, what is missing, and posts passed over.
     """
     members = np.zeros((cluster.max() + 1, len(needed)), dtype=int)
     np.add.at(members, (cluster, cell), 1)
     open_, home, passed_over = needed.copy(), {}, 0
-    chosen = [[] for _ in range(needed.shape[1])]
+    chosen, known = [[] for _ in range(needed.shape[1])], set(known)
     for row in order:
         here = open_[cell[row]]
+        if cluster[row] in known:
+            here = here[:-1]
         if not here.any():
             continue
         if cluster[row] not in home:
-            usable = np.minimum(open_, members[cluster[row]][:, None]).sum(axis=0)
-            part_open = here / np.maximum(needed[cell[row]], 1)
+            usable = np.minimum(open_, members[cluster[row]][:, None]).sum(axis=0)[: len(here)]
+            part_open = here / np.maximum(needed[cell[row]][: len(here)], 1)
             home[cluster[row]] = np.lexsort((part_open, usable * (here > 0)))[-1]
         split = home[cluster[row]]
         if here[split]:
