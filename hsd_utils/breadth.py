@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from hsd_utils import baselines, contamination, metrics
+from hsd_utils import baselines, bootstrap, contamination, metrics
 
 COLUMNS = ["model", "source", "posts", "learned_from", "with it", "without it"]
 COLUMNS += ["equal_size", "many", "one", "many - one", "alone"]
@@ -58,21 +58,17 @@ def compare(
         rows.append(row | {"alone": {other: float(v[0]) for other, v in single.items()}})
     fewest = min(map(len, differences), default=0)
     overall = [values[:fewest] for values in differences]
-    reason = {"value": None, "low": None, "high": None, "reason": "fewer than three sources"}
-    return (
-        pd.DataFrame(rows, columns=COLUMNS),
-        _measure(np.mean(overall, axis=0)) if overall else reason,
-    )
+    mean = _measure(np.mean(overall, axis=0)) if overall else None
+    reason = bootstrap.absent("fewer than three sources")
+    return pd.DataFrame(rows, columns=COLUMNS), mean or reason
 
 
 def even(posts: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
     """``size`` posts, drawn as evenly over sources and labels as there are posts of each."""
     mixed = posts.sample(frac=1, random_state=seed)
-    cell = mixed["source"] + mixed["label"].astype(str)
-    return contamination.spread(mixed.assign(cell=cell), "cell", size).drop(columns="cell")
+    return contamination.spread(mixed, ["source", "label"], size)
 
 
 def _measure(values: np.ndarray) -> Mapping[str, float]:
     """The first value is that of the posts, the others are of resamples."""
-    low, high = np.quantile(values[1:], (0.025, 0.975))
-    return {"value": float(values[0]), "low": float(low), "high": float(high)}
+    return bootstrap.interval(values[0], values[1:])
