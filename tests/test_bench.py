@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from hsd_utils import bench
 
 
@@ -20,13 +18,6 @@ def test_the_store_s_says_time_memory_and_that_nothing_is_asked_again(tmp_path, 
     found = json.loads((tmp_path / "small" / "bench_store.json").read_text())
     assert 0 < found["append"]["seconds"] and 10 < found["append"]["peak_mb"] < 500
     assert found["resume"]["missing"] == 0 < found["resume"]["seconds"]
-
-
-@pytest.mark.slow
-def test_sampling_s_draws_what_it_is_asked_for():
-    found = json.loads(run("sampling", "--rows", "20000").stdout)
-    assert found["drawn"] == {"distil": 2000, "dev": 500, "cal": 500, "eval": 2000}
-    assert found["seconds"].keys() == {"read", "clean", "deduplicate", "draw"}
 
 
 def test_an_unknown_one_is_refused_by_name():
