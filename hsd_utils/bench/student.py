@@ -36,7 +36,7 @@ def specs(model: str) -> dict[str, dict]:
 
 def main(options: argparse.Namespace) -> None:
     rows = systems.sample(options.posts)
-    found = systems.run("student", specs(options.model), rows)
+    found = systems.run("student", specs(options.model), rows, (LOOP, OURS))
     by_name = {row["name"]: row for row in found}
     loop, ours = by_name[LOOP], by_name[OURS]
     for row in found:

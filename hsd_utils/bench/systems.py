@@ -35,8 +35,13 @@ def sample(count: int) -> list[dict[str, Any]]:
     return drawn[["id", "text", "label"]].sample(frac=1, random_state=1).to_dict("records")
 
 
-def run(benchmark: str, specs: Mapping[str, dict], rows: list[dict]) -> list[dict[str, Any]]:
-    """Each system's own measurements, by its spec; one that fails says so and is left out."""
+def run(
+    benchmark: str, specs: Mapping[str, dict], rows: list[dict], needed: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Each system's own measurements, by its spec; one that fails says so and is left out.
+
+    Raises RuntimeError at once where it is one of ``needed``, without which nothing is compared.
+    """
     found = []
     for name, spec in specs.items():
         request = {"name": name, **spec, "rows": rows[: spec.get("posts", len(rows))]}
@@ -46,6 +51,8 @@ def run(benchmark: str, specs: Mapping[str, dict], rows: list[dict]) -> list[dic
         took = time.perf_counter() - clock
         if done.returncode:
             print(f"{name}: left out\n{done.stderr[-2500:]}", file=sys.stderr, flush=True)
+            if name in needed:
+                raise RuntimeError(f"{name} failed, and the others are compared with it: see above")
             continue
         print(f"{name}: measured in {took:.0f} s", file=sys.stderr, flush=True)
         found.append({"name": name} | json.loads(done.stdout.splitlines()[-1]))

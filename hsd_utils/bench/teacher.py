@@ -84,7 +84,7 @@ def roofline(model: str, unshared: float, answer: float, batch: int) -> dict[str
 
 def main(options: argparse.Namespace) -> None:
     rows = systems.sample(options.posts)
-    found = systems.run("teacher", specs(options.model, options.shots), rows)
+    found = systems.run("teacher", specs(options.model, options.shots), rows, (LOOP, OURS))
     by_name = {row["name"]: row for row in found}
     loop, ours = by_name[LOOP], by_name[OURS]
     for row in found:

@@ -147,7 +147,7 @@ def measure(*, name: str, model: str, rows: list[dict]) -> dict[str, Any]:
 
 def main(options: argparse.Namespace) -> None:
     specs = {name: {"model": options.model} for name in MAKERS}
-    found = systems.run("training", specs, systems.sample(options.posts))
+    found = systems.run("training", specs, systems.sample(options.posts), (PLAIN, OURS))
     by_name = {row["name"]: row for row in found}
     for row in found:
         row["ratio_to_plain"] = row["tokens_per_second"] / by_name[PLAIN]["tokens_per_second"]
