@@ -21,11 +21,9 @@ ABOUT = ("name", "factor", "objective", "label_source", "supervision", "n", "tok
 
 def trainings(run: Run, done: Sequence[Mapping], name: str, table: pd.DataFrame, split: str):
     """What each training of a cell said of the posts: frames with p_hate and predicted."""
-    kept = [
-        predictions.load(run.study(f"{row['key']}.jsonl")) for row in done if row["name"] == name
-    ]
-    kept = [rows[rows["split"] == split].set_index("id").loc[table["id"]] for rows in kept]
-    return kept
+    keys = [row["key"] for row in done if row["name"] == name]
+    kept = [predictions.load(run.study(f"{key}.jsonl")) for key in keys]
+    return [rows[rows["split"] == split].set_index("id").loc[table["id"]] for rows in kept]
 
 
 def summary(
@@ -93,16 +91,10 @@ def finals(
             else trainings(run, done, pair[side], held_out, "eval")
             for side in "ab"
         ]
-        tested = {
-            name: statistics.hierarchical(
-                label,
-                *[[rows[column].to_numpy() for rows in side] for side in sides],
-                metric=name,
-                resamples=plan["resamples"],
-                seed=seed,
-            )
-            for name, column in MEASURES.items()
-        }
+        drawn, tested = {"resamples": plan["resamples"], "seed": seed}, {}
+        for name, column in MEASURES.items():
+            a, b = ([rows[column].to_numpy() for rows in side] for side in sides)
+            tested[name] = statistics.hierarchical(label, a, b, metric=name, **drawn)
         mine = [row for row in done if row["name"] == pair["a"]]
         about = {"supervision": mine[0]["supervision"], "seeds": [row["seed"] for row in mine]}
         shown = {k: tested[metric][k] for k in ("difference", "low", "high", "p_value")}

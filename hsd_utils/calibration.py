@@ -72,9 +72,8 @@ def error(label, p_hate, bins: int = metrics.BINS) -> dict[str, float]:
     """
     label, p_hate = _checked(label, p_hate)
     edges = np.unique(np.quantile(p_hate, np.linspace(0, 1, bins + 1)[1:-1]))
-    by_bin = pd.DataFrame({"y": label, "s": p_hate}).groupby(
-        np.searchsorted(edges, p_hate, "right")
-    )
+    place = np.searchsorted(edges, p_hate, "right")
+    by_bin = pd.DataFrame({"y": label, "s": p_hate}).groupby(place)
     mean, n = by_bin.mean(), by_bin.size()
     squares = (mean["s"] - mean["y"]) ** 2
     noise = mean["y"] * (1 - mean["y"]) / (n - 1).clip(lower=1)

@@ -109,12 +109,11 @@ def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:
         | statistics.wilson(int(part["agrees"].sum()), len(part))
         for (source, label), part in by.groupby(["source", "gold"])
     ]
-    reasons = rows["reason"].value_counts()
     return {
         "answers": len(rows),
         "parse_rate": float(rows["said"].notna().mean()),
         "repaired": int(rows["repaired"].sum()),
-        "failures": {reason: int(count) for reason, count in reasons.items()},
+        "failures": rows["reason"].value_counts().to_dict(),
         "agrees_with_gold": float(by["agrees"].mean()),
         "says_hate": float(rows["said"].mean()),
         "quotes": len(quotes),
