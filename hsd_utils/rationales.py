@@ -115,7 +115,7 @@ def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:
         "repaired": int(rows["repaired"].sum()),
         "failures": rows["reason"].value_counts().to_dict(),
         "agrees_with_gold": float(by["agrees"].mean()),
-        "says_hate": float(rows["said"].mean()),
+        "says_hate": float(rows["said"].mean()) if rows["said"].notna().any() else None,
         "quotes": len(quotes),
         "quotes_found": quotes_found(rows),
         "whole_post_quotes": sum(q["whole"] for q in quotes),
