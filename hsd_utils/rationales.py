@@ -160,7 +160,6 @@ def load(path: Path, sample: pd.DataFrame) -> pd.DataFrame:
 
 def show(rows: pd.DataFrame, sample: pd.DataFrame, n: int = 3, reveal: bool = False):
     """The first rationales beside their posts, escaped and masked unless ``reveal``."""
-    from IPython.display import HTML
 
     def told(explanations):
         return " · ".join(f"“{e['input']}”: {e['explanation']}" for e in explanations)
@@ -170,5 +169,4 @@ def show(rows: pd.DataFrame, sample: pd.DataFrame, n: int = 3, reveal: bool = Fa
     view = view[["text", *columns]].assign(explanations=view["explanations"].map(told))
     for column in ("text", "explanations"):
         view[column] = view[column] if reveal else view[column].map(posts.mask)
-    with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
-        return HTML(view.to_html(index=False, escape=True, float_format="{:.2f}".format))
+    return posts.escaped(view, float_format="{:.2f}".format)
