@@ -34,7 +34,8 @@ def summary(
     metrics and difference hold macro_f1 and roc_auc as {value, low, high}.
     """
     label, made = dev["label"].to_numpy(), []
-    said = {name: trainings(run, done, name, dev, "dev") for name in [row["name"] for row in done]}
+    names = dict.fromkeys(row["name"] for row in done)
+    said = {name: trainings(run, done, name, dev, "dev") for name in names}
     for name, rows in said.items():
         mine = [row for row in done if row["name"] == name]
         found = {"metrics": {}, "difference": {}}
