@@ -7,8 +7,6 @@ ROC-AUC needs no threshold, which would have to come from somewhere.
     rows, overall = breadth.compare(distil, unused, "tfidf_lr", resamples=1000, seed=0)
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
@@ -55,21 +53,17 @@ def compare(
         found["many - one"] = differences[-1]
         row = {"model": name, "source": source, "posts": len(target)}
         row |= {"learned_from": len(others), "equal_size": size}
-        row |= {title: _measure(values) for title, values in found.items()}
+        row |= {title: bootstrap.interval(v[0], v[1:]) for title, v in found.items()}
         rows.append(row | {"alone": {other: float(v[0]) for other, v in single.items()}})
-    fewest = min(map(len, differences), default=0)
-    overall = [values[:fewest] for values in differences]
-    mean = _measure(np.mean(overall, axis=0)) if overall else None
-    reason = bootstrap.absent("fewer than three sources")
-    return pd.DataFrame(rows, columns=COLUMNS), mean or reason
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    if not differences:
+        return table, bootstrap.absent("fewer than three sources")
+    fewest = min(map(len, differences))
+    mean = np.mean([values[:fewest] for values in differences], axis=0)
+    return table, bootstrap.interval(mean[0], mean[1:])
 
 
 def even(posts: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
     """``size`` posts, drawn as evenly over sources and labels as there are posts of each."""
     mixed = posts.sample(frac=1, random_state=seed)
     return contamination.spread(mixed, ["source", "label"], size)
-
-
-def _measure(values: np.ndarray) -> Mapping[str, float]:
-    """The first value is that of the posts, the others are of resamples."""
-    return bootstrap.interval(values[0], values[1:])

@@ -97,13 +97,11 @@ def risk_coverage(label, p_hate, threshold: float) -> pd.DataFrame:
     return pd.DataFrame({"coverage": kept / len(label), "risk": wrong.cumsum() / kept})
 
 
-def aurc(curve: pd.DataFrame) -> float:
-    """Area under the risk-coverage curve: the mean risk (Geifman and El-Yaniv 2017)."""
-    return float(curve["risk"].mean())
-
-
 def report(cal_label, cal_p, label, p_hate, threshold: float) -> dict[str, float]:
-    """Temperature from ``cal``; calibration error before and after it, and AURC, on other posts."""
+    """Temperature from ``cal``; calibration error before and after it, and AURC, on other posts.
+
+    AURC is the area under the risk-coverage curve: the mean risk (Geifman and El-Yaniv 2017).
+    """
     t = temperature(cal_label, cal_p)
     before, after = error(label, p_hate), error(label, scaled(p_hate, t))
     curve = risk_coverage(label, p_hate, threshold)
@@ -114,7 +112,7 @@ def report(cal_label, cal_p, label, p_hate, threshold: float) -> dict[str, float
         "debiased_before": before["debiased"],
         "error_after": after["plugin"],
         "debiased_after": after["debiased"],
-        "aurc": aurc(curve),
+        "aurc": float(curve["risk"].mean()),
         "risk_all": float(curve["risk"].iloc[-1]),
         "risk_surer_half": float(half["risk"]),
     }
