@@ -130,13 +130,11 @@ def on_scores(label, p_hate, weights) -> dict[str, np.ndarray]:
     hate = np.add.reduceat(weights[:, order] * label[order], ties, axis=1)
     other = np.add.reduceat(weights[:, order] * (1 - label[order]), ties, axis=1)
     above, false = hate.cumsum(axis=1), other.cumsum(axis=1)
-    posts = weights.sum(axis=1)
+    precision, posts = _ratio(above, above + false), weights.sum(axis=1)
     gaps = np.eye(BINS)[bin_of(p_hate)] * (label - p_hate)[:, None]
     return {
         "roc_auc": _ratio((other * (above - hate / 2)).sum(axis=1), above[:, -1] * false[:, -1]),
-        "average_precision": _ratio(
-            (hate * _ratio(above, above + false)).sum(axis=1), above[:, -1]
-        ),
+        "average_precision": _ratio((hate * precision).sum(axis=1), above[:, -1]),
         "brier": weights @ (p_hate - label) ** 2 / posts,
         "ece": np.abs(weights @ gaps).sum(axis=1) / posts,
     }
@@ -149,6 +147,14 @@ def unmeasured(name: str, label: np.ndarray, p_hate) -> str | None:
     if name in NEED_BOTH_CLASSES and len(set(label)) == 1:
         return f"only one class: every post has label {label[0]}"
     return None
+
+
+def needed(what: str, label, p_hate, measure: str = "roc_auc") -> tuple[np.ndarray, np.ndarray]:
+    """Checked labels and P(hate); ValueError where ``measure``, and so ``what``, does not apply."""
+    label, p_hate = gold(label), scores(label, p_hate)
+    if reason := unmeasured(measure, label, p_hate):
+        raise ValueError(f"no {what}: {reason}")
+    return label, p_hate
 
 
 def classification(label, p_hate, predicted, *, resamples: int = 1000, seed: int) -> dict:
@@ -199,10 +205,7 @@ def best_threshold(label, p_hate) -> float:
     evaluated: on 100 posts its standard deviation is about 0.1.
     Raises ValueError without scores or when the posts are of one class.
     """
-    label, p_hate = gold(label), scores(label, p_hate)
-    if p_hate is None or len(set(label)) == 1:
-        lacking = "P(hate)" if p_hate is None else "posts of both classes"
-        raise ValueError(f"a threshold needs {lacking}: check the posts it is set on ('cal')")
+    label, p_hate = needed("threshold can be set on these posts", label, p_hate)
     levels = np.unique(p_hate)
     if len(levels) == 1:
         return 0.5
@@ -220,9 +223,7 @@ def reliability(label, p_hate) -> pd.DataFrame:
 
     low and high are the rate's 95% Wilson interval; mean_p to high are NaN in an empty bin.
     """
-    label, p_hate = gold(label), scores(label, p_hate)
-    if p_hate is None:
-        raise ValueError("reliability needs P(hate); there is none")
+    label, p_hate = needed("reliability", label, p_hate, "ece")
     rows = []
     for number in range(BINS):
         inside = bin_of(p_hate) == number
@@ -238,9 +239,7 @@ def reliability(label, p_hate) -> pd.DataFrame:
 
 def roc(label, p_hate) -> dict:
     """ROC curve as lists ``fpr``, ``tpr`` and its ``auc``; ValueError on one class, no scores."""
-    label, p_hate = gold(label), scores(label, p_hate)
-    if p_hate is None or len(set(label)) == 1:
-        raise ValueError("a ROC curve needs P(hate) and posts of both classes")
+    label, p_hate = needed("ROC curve", label, p_hate)
     fpr, tpr, _ = roc_curve(label, p_hate)
     return {"fpr": fpr.tolist(), "tpr": tpr.tolist(), "auc": float(roc_auc_score(label, p_hate))}
 

@@ -86,9 +86,7 @@ def simulate(
     (nothing is flagged; threshold infinite), from strict to lax.  ``cheapest`` picks a row.
     """
     _shares(prevalence)
-    label, p_hate = metrics.gold(label), metrics.scores(label, p_hate)
-    if p_hate is None or len(set(label)) == 1:
-        raise ValueError("the simulator needs P(hate) and posts of both labels")
+    label, p_hate = metrics.needed("simulation", label, p_hate)
     thresholds = np.r_[np.inf, np.unique(p_hate)[::-1]]
     tpr, fpr = (
         1 - np.searchsorted(np.sort(p_hate[label == side]), thresholds) / (label == side).sum()

@@ -108,5 +108,5 @@ def test_the_report_fits_on_cal_only():
 
 
 def test_without_scores_it_says_so():
-    with pytest.raises(ValueError, match="calibration needs"):
+    with pytest.raises(ValueError, match="no calibration error: no scores"):
         calibration.error([0, 1], None)

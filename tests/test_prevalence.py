@@ -108,5 +108,5 @@ def test_what_cannot_be_is_refused():
             prevalence.shifted([0.5], 0.5, wrong)
     with pytest.raises(ValueError, match="both labels"):
         prevalence.table([1, 1], None, [1, 1], [0.1])
-    with pytest.raises(ValueError, match="the simulator needs"):
+    with pytest.raises(ValueError, match="no simulation: no scores"):
         prevalence.simulate([0, 1], None, prevalence=0.1, volume=1, cost_missed=1, cost_alarm=1)

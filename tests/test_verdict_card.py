@@ -108,7 +108,7 @@ def test_calibration_keeps_the_order_and_moves_to_the_frequency():
     assert np.isfinite(calibration.platt([0, 1, 1], [0.0, 1.0, 0.5])([0.0, 1.0])).all()
     assert (calibration.platt(label, 1 - p)(p) == label.mean()).all()  # never turned round
     for wrong in (([1, 1], [0.2, 0.3]), ([0, 1], None)):
-        with pytest.raises(ValueError, match="calibration needs"):
+        with pytest.raises(ValueError, match="no calibration: (no scores|only one class)"):
             calibration.platt(*wrong)
 
 
