@@ -49,14 +49,14 @@ def unused(
     return drawn
 
 
-def spread(table: pd.DataFrame, column: str, size: int) -> pd.DataFrame:
-    """At most ``size`` posts, as evenly over the values of ``column`` as they allow; 0 is all.
+def spread(table: pd.DataFrame, by: str | list[str], size: int) -> pd.DataFrame:
+    """At most ``size`` posts, as evenly over the values of column(s) ``by`` as can be; 0 is all.
 
     Posts keep their order; of each value the first are taken.
     """
     if not size:
         return table
-    turn = table.groupby(column, dropna=False).cumcount()
+    turn = table.groupby(by, dropna=False).cumcount()
     chosen = np.sort(np.argsort(turn.to_numpy(), kind="stable")[:size])
     return table.iloc[chosen].reset_index(drop=True)
 
@@ -113,14 +113,11 @@ def completed(classifier: Classifier, texts: Iterable[str]) -> pd.DataFrame:
         for number, first in enumerate(firsts)
     ]
     answers = classifier.store.collect(classifier.engine, requests)
-    rows = []
-    for number in range(len(words)):
+
+    def shared(number: int, half: list[str]) -> float:
         said = answers[str(number)].text.casefold().split()
-        halves = {"own": seconds[number], "other": seconds[number - 1]}
-        rows.append(
-            {
-                name: LCSseq.similarity(said[: len(half)], half) / len(half)
-                for name, half in halves.items()
-            }
-        )
-    return pd.DataFrame(rows, columns=["own", "other"])
+        return LCSseq.similarity(said[: len(half)], half) / len(half)
+
+    own = [shared(number, half) for number, half in enumerate(seconds)]
+    other = [shared(number, seconds[number - 1]) for number in range(len(seconds))]
+    return pd.DataFrame({"own": own, "other": other})
