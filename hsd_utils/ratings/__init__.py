@@ -65,11 +65,14 @@ def kind(ratings: pd.DataFrame) -> str:
     return found[0]
 
 
-def check(ratings: pd.DataFrame, items: list[dict], unfinished: bool = False) -> pd.DataFrame:
+def check(
+    ratings: pd.DataFrame, items: list[dict], unfinished: bool = False, file: str = ""
+) -> pd.DataFrame:
     """The ratings with COLUMNS, answers in lower case or None, rows without an answer left out.
 
     Raises ValueError that names rater, item and side of what is malformed, there twice, partial
-    or missing.  ``unfinished`` lets the last two pass: a rater may stop at any time.
+    or missing, or the ``file`` without any answer.  ``unfinished`` lets what is partial or
+    missing pass: a rater may stop at any time.
     """
     absent = [name for name in COLUMNS if name not in ratings]
     if absent:
@@ -106,13 +109,17 @@ def check(ratings: pd.DataFrame, items: list[dict], unfinished: bool = False) ->
         more = f"\n... and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
         raise ValueError("ratings cannot be used:\n" + "\n".join(faults[:_NAMED]) + more)
     if not kept:
-        raise ValueError("no rating was given: every answer is empty")
+        raters = ", ".join(sorted({name for name in map(_text, ratings["rater"]) if name}))
+        raise ValueError(
+            f"{file or 'ratings'}: no rating was given{f' by {raters}' if raters else ''}, every "
+            "answer is empty: have the file filled in, or take it out of ratings/returned"
+        )
     checked = pd.DataFrame(kept, columns=COLUMNS, dtype=object)
     kind(checked)
     return checked
 
 
-def _text(value, lower: bool) -> str | None:
+def _text(value, lower: bool = False) -> str | None:
     text = "" if value is None or value != value else str(value).strip()
     return (text.lower() if lower else text) or None
 

@@ -203,7 +203,8 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
             place = head | {"item": item, "side": side}
             row = rows.setdefault(tuple(place.values()), place | dict.fromkeys(QUESTIONS))
             row[question] = event["answer"]
-    return ratings.check(pd.DataFrame(rows.values(), columns=ratings.COLUMNS), items, True)
+    rated = pd.DataFrame(rows.values(), columns=ratings.COLUMNS)
+    return ratings.check(rated, items, unfinished=True, file=path.name)
 
 
 def exposure(*paths: Path, items: list[dict]) -> pd.DataFrame:

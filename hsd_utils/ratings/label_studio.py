@@ -67,7 +67,8 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
         raise ValueError(
             f"{path.name} is no export of these tasks ({error!r}): export as JSON, not JSON-MIN"
         ) from None
-    return ratings.check(pd.DataFrame(rows, columns=COLUMNS, dtype=object), items, True)
+    rated = pd.DataFrame(rows, columns=COLUMNS, dtype=object)
+    return ratings.check(rated, items, unfinished=True, file=path.name)
 
 
 def _rows(task: dict, annotation: dict) -> list[dict]:
