@@ -29,7 +29,7 @@ TABLES += "explanation_text plausibility faithfulness reasons hatexscore explana
 TABLES += "transfer functional targets groups prevalence robustness left_out contamination "
 TABLES += "per_target agreement ceiling languages functional_teacher policies breadth "
 TABLES += "study study_finals ratings ratings_agreement ratings_equivalence "
-TABLES += "ratings_left_out ratings_disagreements"
+TABLES += "ratings_left_out ratings_disagreements ratings_exposure"
 REAL = ["-p", "01.sources=[davidson, ethos]"]
 MODELS = ("teacher", "base", "student")
 BASELINES = ("majority", "tfidf_svm", "tfidf_lr", "teacher_platt", "base_few_shot")

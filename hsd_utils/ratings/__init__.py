@@ -31,6 +31,8 @@ SCALE = ("no", "partly", "yes")  # from worst to best
 ANSWERS = (*SCALE[::-1], "skip")
 COLUMNS = ("kind", "sheet", "rater", "item", "side", *QUESTIONS)
 RATER = re.compile(r"rater-[a-z0-9]{4,12}")
+CAP, REST = 40, 12  # posts of a session at most, and hours before the next
+PACE = f"at most {CAP} posts in a session and then {REST} hours of rest"
 _NAMED = 10  # faults named in one error
 
 
@@ -44,6 +46,11 @@ def rubric() -> dict:
 def new_rater() -> str:
     """A random pseudonym; who it stands for is to be written down nowhere in the run."""
     return f"rater-{secrets.token_hex(3)}"
+
+
+def sessions(items: list[dict]) -> dict[str, int]:
+    """Item -> its session, from 1: CAP of them each, in the order of the sheet."""
+    return {item["item"]: place // CAP + 1 for place, item in enumerate(items)}
 
 
 def write(ratings: pd.DataFrame, path: Path) -> None:
