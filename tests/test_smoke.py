@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import nbformat
 import pandas as pd
 import pytest
+from conftest import FULL
 
 from hsd_utils import paths
 from hsd_utils.paths import Run
@@ -35,20 +36,20 @@ MODELS = ("teacher", "base", "student")
 BASELINES = ("majority", "tfidf_svm", "tfidf_lr", "teacher_platt", "base_few_shot")
 
 
-def python(*words, seconds=2400):
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, words)], capture_output=True, text=True, timeout=seconds
-    )
+def python(*words, **places):
+    command, env = [sys.executable, "-m", *map(str, words)], os.environ | places
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=2400)
 
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """Outputs and cache of this file's own, but for the weights."""
+    """Outputs and cache of this file's own, but for the weights, and another such cache."""
     folder = tmp_path_factory.mktemp("smoke")
     weights = paths.cache() / "models"
     weights.mkdir(parents=True, exist_ok=True)
-    (folder / "cache").mkdir()
-    (folder / "cache" / "models").symlink_to(weights.resolve(), target_is_directory=True)
+    for name in ("cache", "elsewhere"):
+        (folder / name).mkdir()
+        (folder / name / "models").symlink_to(weights.resolve(), target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HSD_OUTPUTS", str(folder / "outputs"))
         patch.setenv("HSD_CACHE", str(folder / "cache"))
@@ -194,17 +195,37 @@ def test_a_second_call_skips_everything(done):
     assert time.perf_counter() - clock < 20
 
 
-def test_a_release_comes_back_and_the_teacher_counts_as_done(done, tmp_path, monkeypatch):
-    package, again = tmp_path / "release.zip", Run("again")
+@pytest.fixture(scope="module")
+def again(done, places):
+    """The run made again from its release, with the other cache, where no answer was."""
+    package = places / "release.zip"
     made = python("hsd_utils.release", done.run.name, "-o", package)
     assert made.returncode == 0, made.stderr[-2000:]
-    monkeypatch.setenv("HSD_CACHE", str(tmp_path))  # no answers there, and no weights
-    made = python("hsd_utils.release", "--restore", package, again.name)
+    elsewhere = {"HSD_CACHE": str(places / "elsewhere")}
+    made = python("hsd_utils.release", "--restore", package, "again", **elsewhere)
     assert made.returncode == 0, made.stderr[-2000:]
+    return SimpleNamespace(run=Run("again"), places=elsewhere)
+
+
+def test_a_release_comes_back_and_the_teacher_counts_as_done(done, again):
     for split in paths.SPLITS:
-        assert again.sample(split).read_bytes() == done.run.sample(split).read_bytes()
-    listed = python(*done.words, "--run", again.name, "--list").stdout
+        assert again.run.sample(split).read_bytes() == done.run.sample(split).read_bytes()
+    listed = python(*done.words, "--run", again.run.name, "--list").stdout
     assert "01_sampling  [done]" in listed and "02_cot_teacher  [done]" in listed
+
+
+@pytest.mark.skipif(not FULL, reason="minutes: part of make test-full")
+def test_all_but_05_runs_again_without_the_teacher(done, again):
+    """The engine ``released`` has no model: a question that was not asked before ends the run."""
+    wanted = [word for stage in ("03", "04", "06", "07", "08") for word in ("--only", stage)]
+    made = python(*done.words, "--run", again.run.name, *wanted, **again.places)
+    assert made.returncode == 0, made.stdout + made.stderr[-3000:]
+    told = []
+    for m in map(strict, (done.run.metrics, again.run.metrics)):
+        told.append([m["models"]["teacher"], m["explanations"]["measures"]["teacher"]])
+        told[-1] += [m["hatecheck"]["with_teacher"][-1], m["generalisation"]["completion"]]
+    assert told[0] == told[1] and told[0][2]["model"] == "teacher" and told[0][3]["posts"] > 0
+    assert m["teacher"]["engine"] == "released"
 
 
 def test_the_detector_answers_every_row(done, tmp_path):
