@@ -23,6 +23,7 @@ import pandas as pd
 
 from hsd_utils import prompts, sampling, scoring, verdict
 from hsd_utils.paths import Run
+from hsd_utils.ratings import spreadsheet
 from hsd_utils.readers import tables
 
 COLUMNS = ("row", "id", "label", "p_hate", "quotes", "explanation", "note")
@@ -171,8 +172,7 @@ def _write(detector: Detector, frame: pd.DataFrame, options: argparse.Namespace)
 
 
 def _cell(value: Any) -> Any:
-    """A spreadsheet takes text that begins with one of these for a formula."""
-    return "'" + value if isinstance(value, str) and value.lstrip()[:1] in set("=+-@") else value
+    return spreadsheet.neutralise(value) if isinstance(value, str) else value
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Notebooks 04, 06 and 07 on a restored run: what they ask of the teacher is in the release.
 
-Fake models; the real ones, and 03 and 08, are in test_smoke (make test-full).
+Fake models; the real ones, and 03 and 08, are in test_restored (make test-full).
 """
 
 import json

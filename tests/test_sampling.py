@@ -137,6 +137,20 @@ def test_a_second_post_of_a_group_is_taken_only_when_every_group_gave_one():
     assert set(samples["distil"].groupby("group").size()) <= {1, 2}
 
 
+def test_posts_evaluated_on_before_serve_the_other_splits():
+    table, sizes = toy(even(40), group_size=2), {"distil": 60, "dev": 20, "eval": 40}
+    first, _ = sampling.draw(table, sizes, 0)
+    known = set(first["eval"]["id"])
+    samples, counts = sampling.draw(table, sizes, 1, read_before=known)
+    assert {split: len(sample) for split, sample in samples.items()} == sizes
+    groups = set(table[table["id"].isin(known)]["group"])
+    assert not groups & set(samples["eval"]["group"])
+    assert known & set(samples["distil"]["id"])
+    assert counts["clusters_read_before"] == len(groups)
+    with pytest.raises(ValueError, match=r"posts missing.*'eval'"):
+        sampling.draw(table, sizes, 1, read_before=table["id"])
+
+
 def test_overlap_names_shared_ids_and_groups():
     table = toy(even(10), group_size=2)
     problems = sampling.overlap({"one": table.iloc[:11], "two": table.iloc[10:]})
