@@ -93,6 +93,14 @@ def audit(
     return pd.DataFrame(rows)
 
 
+def half_request(key: str, text: str) -> Request:
+    """Ask a model for the second half of a post."""
+    words = text.split()
+    first = prompts.shield(" ".join(words[: len(words) // 2]))
+    asked = [{"role": "user", "content": f"{HALF}\n<post>{first}</post>"}]
+    return Request(key, asked, max_tokens=MOST)
+
+
 def completed(classifier: Classifier, texts: Iterable[str]) -> pd.DataFrame:
     """Does a model complete posts from their first half?  A row a post of FEWEST words or more.
 
@@ -101,17 +109,10 @@ def completed(classifier: Classifier, texts: Iterable[str]) -> pd.DataFrame:
     of another post, which is chance.  What it writes is cut at the half's length.  Golchin and
     Surdeanu (2024, arXiv:2308.08493) ask in this way; a model that knows a post may still fail.
     """
-    words = [split for text in texts if len(split := text.split()) >= FEWEST]
-    firsts = [" ".join(split[: len(split) // 2]) for split in words]
-    seconds = [[w.casefold() for w in split[len(split) // 2 :]] for split in words]
-    requests = [
-        Request(
-            str(number),
-            [{"role": "user", "content": f"{HALF}\n<post>{prompts.shield(first)}</post>"}],
-            max_tokens=MOST,
-        )
-        for number, first in enumerate(firsts)
-    ]
+    long = [text for text in texts if len(text.split()) >= FEWEST]
+    words = [text.casefold().split() for text in long]
+    seconds = [split[len(split) // 2 :] for split in words]
+    requests = [half_request(str(number), text) for number, text in enumerate(long)]
     answers = classifier.store.collect(classifier.engine, requests)
 
     def shared(number: int, half: list[str]) -> float:
