@@ -21,11 +21,9 @@ ABOUT = ("name", "factor", "objective", "label_source", "supervision", "n", "tok
 
 def trainings(run: Run, done: Sequence[Mapping], name: str, table: pd.DataFrame, split: str):
     """What each training of a cell said of the posts: frames with p_hate and predicted."""
-    kept = [
-        predictions.load(run.study(f"{row['key']}.jsonl")) for row in done if row["name"] == name
-    ]
-    kept = [rows[rows["split"] == split].set_index("id").loc[table["id"]] for rows in kept]
-    return kept
+    keys = [row["key"] for row in done if row["name"] == name]
+    kept = [predictions.load(run.study(f"{key}.jsonl")) for key in keys]
+    return [rows[rows["split"] == split].set_index("id").loc[table["id"]] for rows in kept]
 
 
 def summary(
@@ -36,7 +34,8 @@ def summary(
     metrics and difference hold macro_f1 and roc_auc as {value, low, high}.
     """
     label, made = dev["label"].to_numpy(), []
-    said = {name: trainings(run, done, name, dev, "dev") for name in [row["name"] for row in done]}
+    names = dict.fromkeys(row["name"] for row in done)
+    said = {name: trainings(run, done, name, dev, "dev") for name in names}
     for name, rows in said.items():
         mine = [row for row in done if row["name"] == name]
         found = {"metrics": {}, "difference": {}}
@@ -93,16 +92,10 @@ def finals(
             else trainings(run, done, pair[side], held_out, "eval")
             for side in "ab"
         ]
-        tested = {
-            name: statistics.hierarchical(
-                label,
-                *[[rows[column].to_numpy() for rows in side] for side in sides],
-                metric=name,
-                resamples=plan["resamples"],
-                seed=seed,
-            )
-            for name, column in MEASURES.items()
-        }
+        drawn, tested = {"resamples": plan["resamples"], "seed": seed}, {}
+        for name, column in MEASURES.items():
+            a, b = ([rows[column].to_numpy() for rows in side] for side in sides)
+            tested[name] = statistics.hierarchical(label, a, b, metric=name, **drawn)
         mine = [row for row in done if row["name"] == pair["a"]]
         about = {"supervision": mine[0]["supervision"], "seeds": [row["seed"] for row in mine]}
         shown = {k: tested[metric][k] for k in ("difference", "low", "high", "p_value")}

@@ -8,16 +8,14 @@ it, since the person's own vote is part of them.
     annotators.ceiling(pairs, {"student": rows.set_index("id")["predicted"]}, 1000, seed=0)
 """
 
-import json
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from hsd_utils import metrics
-from hsd_utils.readers import LABEL_MAPPINGS, files
+from hsd_utils import bootstrap, metrics
+from hsd_utils.readers import LABEL_MAPPINGS, public
 
-CLASSES = {"hatespeech": "hate", "offensive": "offensive", "normal": "normal"}
 MEASURES = ("macro_f1", "accuracy")
 
 
@@ -26,17 +24,10 @@ def hatexplain_votes(ids: Iterable[str], label_mapping: str) -> dict[str, list[i
 
     label_mapping: of ``readers``; votes for a class that it leaves out are left out too.
     """
-    wanted = {i.removeprefix("hatexplain-"): i for i in ids if i.startswith("hatexplain-")}
-    if not wanted:
-        return {}
-    mapping, records = (
-        LABEL_MAPPINGS[label_mapping],
-        json.loads(files.find("hatexplain").read_bytes()),
-    )
+    mapping = LABEL_MAPPINGS[label_mapping]
     given = {
-        post: [mapping.get(CLASSES[note["label"]]) for note in records[key]["annotators"]]
-        for key, post in wanted.items()
-        if key in records
+        post: [mapping.get(public.CLASSES[note["label"]]) for note in record["annotators"]]
+        for post, record in public.hatexplain_records(ids).items()
     }
     return {post: [vote for vote in votes if vote is not None] for post, votes in given.items()}
 
@@ -72,13 +63,10 @@ def ceiling(
     for name, said in given.items():
         answered = metrics.answers(label, said)
         whole = metrics.on_labels(label, answered, np.ones((1, len(pairs))))
-        parts = [metrics.on_labels(label, answered, weights[:, place]) for weights in drawn]
+        blocks = [metrics.on_labels(label, answered, weights[:, place]) for weights in drawn]
+        parts = pd.concat(map(pd.DataFrame, blocks))
         row = {"model": name, "posts": len(posts)}
-        for measure in MEASURES:
-            ends = np.quantile(np.concatenate([p[measure] for p in parts]), (0.025, 0.975))
-            low, high = map(float, ends)
-            row[measure] = {"value": float(whole[measure][0]), "low": low, "high": high}
-        rows.append(row)
+        rows.append(row | {m: bootstrap.interval(whole[m][0], parts[m]) for m in MEASURES})
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -89,20 +77,15 @@ def by_agreement(
 
     models: name -> rows with p_hate and predicted, in the order of ``sample``.
     """
-    known = sample["agreement"]
+    known, drawn = sample["agreement"], {"resamples": resamples, "seed": seed}
     kinds = np.select([known >= 1, known < 1], ["unanimous", "divided"], "not known")
     rows = []
     for kind in dict.fromkeys(kinds):
         there = kinds == kind
         label = sample["label"][there]
         for name, found in models.items():
-            measured = metrics.classification(
-                label,
-                found["p_hate"][there],
-                found["predicted"][there],
-                resamples=resamples,
-                seed=seed,
-            )
+            here = found[there]
+            measured = metrics.classification(label, here["p_hate"], here["predicted"], **drawn)
             row = {"annotators": kind, "model": name, "posts": int(there.sum())}
             rows.append(row | {m: measured[m] for m in ("macro_f1", "roc_auc")})
     return pd.DataFrame(rows)

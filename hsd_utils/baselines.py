@@ -27,7 +27,7 @@ from hsd_utils import encoder, models
 
 Score = Callable[[Iterable[str]], np.ndarray]
 
-MAX_TOKENS = 128
+MAX_TOKENS, BATCH = 128, 64
 # How all-MiniLM-L6-v2 is fine-tuned: what worked on 2,000 posts while this was planned.
 FINE_TUNING = {"num_train_epochs": 6, "learning_rate": 1e-4, "per_device_train_batch_size": 16}
 HATE_WORDS = ("hate", "hateful", "hate_speech", "hatespeech", "hate speech", "toxic", "label_1")
@@ -176,7 +176,7 @@ def hub(name: str) -> Score:
     return _classifier(model, tokenizer, hateful)
 
 
-def _classifier(model, tokenizer, hateful: list[int], batch: int = 64) -> Score:
+def _classifier(model, tokenizer, hateful: list[int]) -> Score:
     import torch
 
     model.eval()
@@ -184,8 +184,8 @@ def _classifier(model, tokenizer, hateful: list[int], batch: int = 64) -> Score:
     @torch.inference_mode()
     def score(texts: Iterable[str]) -> np.ndarray:
         texts, found = list(texts), []
-        for start in range(0, len(texts), batch):
-            inputs = _encoded(tokenizer, texts[start : start + batch]).to(model.device)
+        for start in range(0, len(texts), BATCH):
+            inputs = _encoded(tokenizer, texts[start : start + BATCH]).to(model.device)
             shares = model(**inputs).logits.float().softmax(-1)[:, hateful].sum(-1)
             found.append(shares.cpu().numpy())
         return np.clip(np.concatenate(found).astype(float), 0, 1)

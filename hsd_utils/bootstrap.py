@@ -19,6 +19,12 @@ def absent(reason: str) -> dict:
     return dict.fromkeys(("value", "low", "high")) | {"reason": reason}
 
 
+def interval(value: float, drawn) -> dict:
+    """A measure beside the 95% percentile interval (Efron 1979) of its resamples, if any."""
+    low, high = np.quantile(drawn, (0.025, 0.975)).tolist() if len(drawn) else (None, None)
+    return {"value": float(value), "low": low, "high": high}
+
+
 def mean(values, resamples: int, seed: int) -> dict:
     """The mean of one value a post and its 95% interval over posts; missing values left out."""
     return over(np.mean, [values], resamples, seed)

@@ -7,12 +7,10 @@ ROC-AUC needs no threshold, which would have to come from somewhere.
     rows, overall = breadth.compare(distil, unused, "tfidf_lr", resamples=1000, seed=0)
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
-from hsd_utils import baselines, contamination, metrics
+from hsd_utils import baselines, bootstrap, contamination, metrics
 
 COLUMNS = ["model", "source", "posts", "learned_from", "with it", "without it"]
 COLUMNS += ["equal_size", "many", "one", "many - one", "alone"]
@@ -27,13 +25,14 @@ def compare(
     ``with it`` and ``without it`` learned from ``learned_from`` posts, ``many`` and ``one`` (the
     mean over single sources) from ``equal_size``.  Measures are ROC-AUC as {value, low, high},
     95% percentile intervals over the tested posts; ``alone`` has each single source's value.
-    A source is left out where its posts are of one label, or fewer than two others can teach.
+    A source is left out where its posts are of one label, or fewer than two others can teach:
+    one whose own posts are of one label cannot.
     """
     rows, differences = [], []
+    able = taught[taught.groupby("source")["label"].transform("nunique") == 2]
     for source in sorted(taught["source"].unique()):
-        target, others = tested[tested["source"] == source], taught[taught["source"] != source]
-        both = others.groupby("source")["label"].nunique() == 2
-        if target["label"].nunique() < 2 or len(both) < 2 or not both.all():
+        target, others = tested[tested["source"] == source], able[able["source"] != source]
+        if target["label"].nunique() < 2 or others["source"].nunique() < 2:
             continue
         label, size = target["label"].to_numpy(), int(others.groupby("source").size().min())
         weights = [np.ones((1, len(label))), *metrics.draws(label, resamples, seed)]
@@ -54,25 +53,17 @@ def compare(
         found["many - one"] = differences[-1]
         row = {"model": name, "source": source, "posts": len(target)}
         row |= {"learned_from": len(others), "equal_size": size}
-        row |= {title: _measure(values) for title, values in found.items()}
+        row |= {title: bootstrap.interval(v[0], v[1:]) for title, v in found.items()}
         rows.append(row | {"alone": {other: float(v[0]) for other, v in single.items()}})
-    fewest = min(map(len, differences), default=0)
-    overall = [values[:fewest] for values in differences]
-    reason = {"value": None, "low": None, "high": None, "reason": "fewer than three sources"}
-    return (
-        pd.DataFrame(rows, columns=COLUMNS),
-        _measure(np.mean(overall, axis=0)) if overall else reason,
-    )
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    if not differences:
+        return table, bootstrap.absent("fewer than three sources")
+    fewest = min(map(len, differences))
+    mean = np.mean([values[:fewest] for values in differences], axis=0)
+    return table, bootstrap.interval(mean[0], mean[1:])
 
 
 def even(posts: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
     """``size`` posts, drawn as evenly over sources and labels as there are posts of each."""
     mixed = posts.sample(frac=1, random_state=seed)
-    cell = mixed["source"] + mixed["label"].astype(str)
-    return contamination.spread(mixed.assign(cell=cell), "cell", size).drop(columns="cell")
-
-
-def _measure(values: np.ndarray) -> Mapping[str, float]:
-    """The first value is that of the posts, the others are of resamples."""
-    low, high = np.quantile(values[1:], (0.025, 0.975))
-    return {"value": float(values[0]), "low": float(low), "high": float(high)}
+    return contamination.spread(mixed, ["source", "label"], size)

@@ -28,7 +28,7 @@ def temperature(label, p_hate) -> float:
     T above 1 makes scores milder.  It lies within TEMPERATURES: scores that rank at random or
     backwards end at the upper bound, those that separate all posts at the lower.
     """
-    label, p_hate = _checked(label, p_hate)
+    label, p_hate = metrics.needed("calibration", label, p_hate, "brier")
 
     def loss(log_t):
         return log_loss(label, scaled(p_hate, np.exp(log_t)), labels=(0, 1))
@@ -49,9 +49,7 @@ def platt(label, p_hate) -> Callable[[np.ndarray], np.ndarray]:
     turned round: scores that rank these posts worse than chance all become the share of hate.
     Raises ValueError without scores or when the posts are of one class.
     """
-    label, p_hate = _checked(label, p_hate)
-    if len(set(label)) == 1:
-        raise ValueError("calibration needs posts of both classes: see 'cal'")
+    label, p_hate = metrics.needed("calibration", label, p_hate)
     curve = LogisticRegression().fit(_odds(p_hate), label)
     if curve.coef_[0, 0] < 0:
         return lambda p: np.full(np.shape(p), np.mean(label))
@@ -70,11 +68,10 @@ def error(label, p_hate, bins: int = metrics.BINS) -> dict[str, float]:
     (Broecker 2012; Kumar, Liang and Ma 2019, section 5), unbiased and so at times negative:
     ``squared`` keeps it, ``debiased`` is its root, 0 where it is negative.
     """
-    label, p_hate = _checked(label, p_hate)
+    label, p_hate = metrics.needed("calibration error", label, p_hate, "ece")
     edges = np.unique(np.quantile(p_hate, np.linspace(0, 1, bins + 1)[1:-1]))
-    by_bin = pd.DataFrame({"y": label, "s": p_hate}).groupby(
-        np.searchsorted(edges, p_hate, "right")
-    )
+    place = np.searchsorted(edges, p_hate, "right")
+    by_bin = pd.DataFrame({"y": label, "s": p_hate}).groupby(place)
     mean, n = by_bin.mean(), by_bin.size()
     squares = (mean["s"] - mean["y"]) ** 2
     noise = mean["y"] * (1 - mean["y"]) / (n - 1).clip(lower=1)
@@ -88,7 +85,7 @@ def risk_coverage(label, p_hate, threshold: float) -> pd.DataFrame:
     How sure a verdict is: the way from the threshold, as a share of the way there is on its
     side.  Posts that are equally sure share their errors (El-Yaniv and Wiener 2010).
     """
-    label, p_hate = _checked(label, p_hate)
+    label, p_hate = metrics.needed("risk", label, p_hate, "brier")
     hate = p_hate >= threshold
     room = np.where(hate, 1 - threshold, threshold)
     sure = np.divide(np.abs(p_hate - threshold), room, out=np.ones_like(p_hate), where=room > 0)
@@ -98,13 +95,11 @@ def risk_coverage(label, p_hate, threshold: float) -> pd.DataFrame:
     return pd.DataFrame({"coverage": kept / len(label), "risk": wrong.cumsum() / kept})
 
 
-def aurc(curve: pd.DataFrame) -> float:
-    """Area under the risk-coverage curve: the mean risk (Geifman and El-Yaniv 2017)."""
-    return float(curve["risk"].mean())
-
-
 def report(cal_label, cal_p, label, p_hate, threshold: float) -> dict[str, float]:
-    """Temperature from ``cal``; calibration error before and after it, and AURC, on other posts."""
+    """Temperature from ``cal``; calibration error before and after it, and AURC, on other posts.
+
+    AURC is the area under the risk-coverage curve: the mean risk (Geifman and El-Yaniv 2017).
+    """
     t = temperature(cal_label, cal_p)
     before, after = error(label, p_hate), error(label, scaled(p_hate, t))
     curve = risk_coverage(label, p_hate, threshold)
@@ -115,14 +110,7 @@ def report(cal_label, cal_p, label, p_hate, threshold: float) -> dict[str, float
         "debiased_before": before["debiased"],
         "error_after": after["plugin"],
         "debiased_after": after["debiased"],
-        "aurc": aurc(curve),
+        "aurc": float(curve["risk"].mean()),
         "risk_all": float(curve["risk"].iloc[-1]),
         "risk_surer_half": float(half["risk"]),
     }
-
-
-def _checked(label, p_hate) -> tuple[np.ndarray, np.ndarray]:
-    label, p_hate = metrics.gold(label), metrics.scores(label, p_hate)
-    if p_hate is None:
-        raise ValueError("calibration needs P(hate); there is none")
-    return label, p_hate

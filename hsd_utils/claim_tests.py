@@ -1,8 +1,7 @@
 """What tests each claim of the paper, C1 to C13: a function a claim, from a run's files to a row.
 
-``found`` is metrics.json with explanations.json, bench_teacher.json and bench_student.json under
-their names.  A row has experiment, value, low, high, verdict, supervision, file and note; the
-page is put together in ``claims``.
+``found`` is metrics.json with explanations.json under its name.  A row has experiment, value, low,
+high, verdict, supervision, file and note; the page is put together in ``claims``.
 
     row = claim_tests.TESTS["C1"](found)
 """
@@ -17,7 +16,6 @@ LEVEL, CORRECT = 0.85, 0.91  # the paper's F1, and its share of correct explanat
 SMALL = 0.02  # of macro-F1: what more posts may still add if these suffice
 ENOUGH = 2000  # posts, in the paper
 NO_RATINGS = "no ratings by people are at hand; 06 makes the sheet for them"
-BENCH = "bench_student.json"
 NOT_RUN = "notebook {} was not run"
 
 
@@ -135,52 +133,40 @@ def _shares(found) -> dict:
 
 
 def _time(found) -> dict:
-    """Time saved, least and most over the batch sizes; else from the benchmarks, labels alone."""
+    """Time saved, least and most over the batch sizes."""
     experiment = "share of the seconds a post saved, whole answers"
-    rows = found.get("efficiency", {}).get("rows", [])
-    seconds = {(r["model"], r["batch"]): r["p50"] for r in rows if r["mode"] != "label only"}
+    if not (measured := found.get("efficiency")):
+        return _untested(experiment, NOT_RUN.format("05"))
+    rows = [r for r in measured["rows"] if r["mode"] != "label only"]
+    seconds = {(r["model"], r["batch"]): r["p50"] for r in rows}
     shared = [b for m, b in seconds if m == "teacher" and ("student", b) in seconds]
     saved = [1 - seconds["student", batch] / seconds["teacher", batch] for batch in shared]
-    if saved:
-        value = found["efficiency"]["savings"]["time"]["here"]
-        ends = {"value": value, "low": min(*saved, value), "high": max(*saved, value)}
-        note = f"least and most over batches of {', '.join(map(str, shared))}; paper 0.54"
-        return _row(experiment, ends, None, None, "tables/efficiency.json", note)
-    alone = [r for r in found["bench_teacher"].get("profile", []) if r["answer_tokens"] == 1]
-    if alone and (ours := _ours(found["bench_student"])):
-        value = 1 - ours["seconds_per_post"] / alone[0]["seconds_per_post"]
-        note = "one measurement, labels alone; paper 0.54"
-        return _row("share of the seconds a post saved", _once(value), None, None, BENCH, note)
-    return _untested(experiment, NOT_RUN.format("05"))
-
-
-def _once(value: float) -> dict:
-    return {"value": value, "low": None, "high": None}
-
-
-def _ours(bench: Mapping) -> dict:
-    return next((row for row in bench.get("engines", []) if "(ours)" in row["name"]), {})
+    value = measured["savings"]["time"]["here"]
+    ends = {"value": value, "low": min([*saved, value]), "high": max([*saved, value])}
+    note = f"least and most over batches of {', '.join(map(str, shared))}; paper 0.54"
+    return _row(experiment, ends, None, None, "tables/efficiency.json", note)
 
 
 def _memory(found) -> dict:
-    experiment, value, file = "share of the process's peak memory saved", None, BENCH
-    if savings := found.get("efficiency", {}).get("savings"):
-        value, file = savings["memory"]["here"], "tables/savings.json"
-    elif all(ours := [_ours(found[f"bench_{name}"]) for name in ("student", "teacher")]):
-        value = 1 - ours[0]["peak_memory_bytes"] / ours[1]["peak_memory_bytes"]
-    if value is None:
+    experiment = "share of the process's peak memory saved"
+    if not (measured := found.get("efficiency")):
         return _untested(experiment, NOT_RUN.format("05"))
-    return _row(experiment, _once(value), None, None, file, "one measurement; paper 0.86")
+    value = measured["savings"]["memory"]["here"]
+    if value is None:
+        return _untested(experiment, "the memory of a model behind an endpoint is not known")
+    ends = {"value": value, "low": None, "high": None}
+    return _row(experiment, ends, None, None, "tables/savings.json", "one measurement; paper 0.86")
 
 
 def _cost(found) -> dict:
     """On one machine a post's price goes with its time."""
     row = _time(found) | {"experiment": "share of the price of a post saved, at one hourly price"}
-    if costs := found.get("efficiency", {}).get("costs"):
-        posts = costs["break_even_posts"]
+    if measured := found.get("efficiency"):
+        posts = measured["costs"]["break_even_posts"]
+        row["note"] = row["note"].replace("paper 0.54", "paper 0.86, of other machines")
         row["note"] += "; labelling and training paid for after "
         row["note"] += f"{posts:,.0f} posts" if posts else "no number of posts"
-    return row | {"note": row["note"].replace("paper 0.54", "paper 0.86, of other machines")}
+    return row
 
 
 def _breadth(found) -> dict:

@@ -1,6 +1,6 @@
 """The claims page: what a run says about each claim of the paper, C1 to C13, and in which file.
 
-Made from metrics.json (with the study's results), explanations.json and bench_*.json.
+Made from metrics.json (with the study's results) and explanations.json.
 ``claim_tests`` has the experiment and the rule of each claim; a final pair of the study, over
 seeds and posts, takes the place of a comparison of one training.
 
@@ -52,9 +52,8 @@ def collect(run: Run) -> list[dict[str, Any]]:
     if not run.metrics.exists():
         raise FileNotFoundError(f"{run.metrics} is not there: execute the run's notebooks first")
     found = json.loads(run.metrics.read_text(encoding="utf-8"))
-    for name in ("explanations", "bench_teacher", "bench_student"):
-        path = run.folder / f"{name}.json"
-        found[name] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path = run.folder / "explanations.json"
+    found["explanations"] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     finals = {row["claim"]: _final(row) for row in found.get("study", {}).get("finals", [])}
     if "C4a" in finals:  # the paper's way: rationales are for training
         finals = {"C4": finals["C4a"]} | finals
@@ -70,9 +69,8 @@ def collect(run: Run) -> list[dict[str, Any]]:
 
 def _final(row: Mapping[str, Any]) -> dict[str, Any]:
     """A final pair of the study: a, b, difference, low, high, p_value, p_holm, seeds, n."""
-    seeds = row["seeds"] if isinstance(row["seeds"], int) else len(row["seeds"])
     experiment = f"macro-F1, {row['a']} - {row['b']}, over seeds and posts"
-    note = f"{seeds} seeds, {row['n']} posts"
+    note = f"{len(row['seeds'])} seeds, {row['n']} posts"
     return claim_tests.compared(row, experiment, row.get("supervision"), "metrics.json", note)
 
 
@@ -90,22 +88,20 @@ def scaled(found: Mapping[str, Any]) -> str:
 
 def describe(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rule and a table, as Markdown."""
-    table = pd.DataFrame(
-        [
-            {
-                "claim": f"{row['claim']}: {row['says']}",
-                "experiment": row["experiment"],
-                "number": {key: row[key] for key in ("value", "low", "high")},
-                "labels from": row["supervision"] or tables.ABSENT,
-                "verdict": row["verdict"],
-                "note": row["note"],
-                "file": row["file"] or tables.ABSENT,
-            }
-            for row in rows
-        ]
-    )
-    scale = rows[0]["scale"]
-    return f"{scale[0].upper()}{scale[1:]}. {RULE}\n\n{tables.markdown(table).strip()}"
+    shown = [
+        {
+            "claim": f"{row['claim']}: {row['says']}",
+            "experiment": row["experiment"],
+            "number": {key: row[key] for key in ("value", "low", "high")},
+            "labels from": row["supervision"],
+            "verdict": row["verdict"],
+            "note": row["note"],
+            "file": row["file"],
+        }
+        for row in rows
+    ]
+    scale, table = rows[0]["scale"], tables.markdown(pd.DataFrame(shown)).strip()
+    return f"{scale[0].upper()}{scale[1:]}. {RULE}\n\n{table}"
 
 
 def write(run: Run) -> str:

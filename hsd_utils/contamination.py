@@ -49,14 +49,14 @@ def unused(
     return drawn
 
 
-def spread(table: pd.DataFrame, column: str, size: int) -> pd.DataFrame:
-    """At most ``size`` posts, as evenly over the values of ``column`` as they allow; 0 is all.
+def spread(table: pd.DataFrame, by: str | list[str], size: int) -> pd.DataFrame:
+    """At most ``size`` posts, as evenly over the values of column(s) ``by`` as can be; 0 is all.
 
     Posts keep their order; of each value the first are taken.
     """
     if not size:
         return table
-    turn = table.groupby(column, dropna=False).cumcount()
+    turn = table.groupby(by, dropna=False).cumcount()
     chosen = np.sort(np.argsort(turn.to_numpy(), kind="stable")[:size])
     return table.iloc[chosen].reset_index(drop=True)
 
@@ -93,6 +93,14 @@ def audit(
     return pd.DataFrame(rows)
 
 
+def half_request(key: str, text: str) -> Request:
+    """Ask a model for the second half of a post."""
+    words = text.split()
+    first = prompts.shield(" ".join(words[: len(words) // 2]))
+    asked = [{"role": "user", "content": f"{HALF}\n<post>{first}</post>"}]
+    return Request(key, asked, max_tokens=MOST)
+
+
 def completed(classifier: Classifier, texts: Iterable[str]) -> pd.DataFrame:
     """Does a model complete posts from their first half?  A row a post of FEWEST words or more.
 
@@ -101,26 +109,16 @@ def completed(classifier: Classifier, texts: Iterable[str]) -> pd.DataFrame:
     of another post, which is chance.  What it writes is cut at the half's length.  Golchin and
     Surdeanu (2024, arXiv:2308.08493) ask in this way; a model that knows a post may still fail.
     """
-    words = [split for text in texts if len(split := text.split()) >= FEWEST]
-    firsts = [" ".join(split[: len(split) // 2]) for split in words]
-    seconds = [[w.casefold() for w in split[len(split) // 2 :]] for split in words]
-    requests = [
-        Request(
-            str(number),
-            [{"role": "user", "content": f"{HALF}\n<post>{prompts.shield(first)}</post>"}],
-            max_tokens=MOST,
-        )
-        for number, first in enumerate(firsts)
-    ]
+    long = [text for text in texts if len(text.split()) >= FEWEST]
+    words = [text.casefold().split() for text in long]
+    seconds = [split[len(split) // 2 :] for split in words]
+    requests = [half_request(str(number), text) for number, text in enumerate(long)]
     answers = classifier.store.collect(classifier.engine, requests)
-    rows = []
-    for number in range(len(words)):
+
+    def shared(number: int, half: list[str]) -> float:
         said = answers[str(number)].text.casefold().split()
-        halves = {"own": seconds[number], "other": seconds[number - 1]}
-        rows.append(
-            {
-                name: LCSseq.similarity(said[: len(half)], half) / len(half)
-                for name, half in halves.items()
-            }
-        )
-    return pd.DataFrame(rows, columns=["own", "other"])
+        return LCSseq.similarity(said[: len(half)], half) / len(half)
+
+    own = [shared(number, half) for number, half in enumerate(seconds)]
+    other = [shared(number, seconds[number - 1]) for number in range(len(seconds))]
+    return pd.DataFrame({"own": own, "other": other})

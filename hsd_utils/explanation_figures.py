@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from hsd_utils.look import PAGE, below, looks, panels
+from hsd_utils.look import PAGE, below, dots, looks, panels
 
 TITLES = {
     "comprehensiveness": "comprehensiveness (higher is better)",
@@ -26,7 +26,8 @@ def faithfulness(models: Mapping[str, Mapping[str, dict]], width: float = PAGE) 
     figure, parts = panels(2, width, 1.0 + 0.42 * len(methods), sharey=True)
     for axes, (measure, title) in zip(parts, TITLES.items(), strict=True):
         rows = {m: {n: f[m][measure] for n, f in models.items() if m in f} for m in methods}
-        _dots(axes, rows, list(models))
+        dots(axes, rows, looks(models))
+        axes.grid(False, axis="y")
         axes.axvline(0, color="black", lw=0.6)
         axes.set_xlabel(title)
     below(figure, parts[0])
@@ -35,27 +36,10 @@ def faithfulness(models: Mapping[str, Mapping[str, dict]], width: float = PAGE) 
 
 def measures(data: Mapping[str, Mapping[str, dict]], width: float = PAGE) -> Figure:
     """Shares and scores from 0 to 1.  data: measure -> model -> {value, low, high}."""
-    names = list(dict.fromkeys(name for found in data.values() for name in found))
+    names = dict.fromkeys(name for found in data.values() for name in found)
     figure, (axes,) = panels(1, width, 1.0 + 0.42 * len(data))
-    _dots(axes, data, names)
+    dots(axes, data, looks(names))
+    axes.grid(False, axis="y")
     axes.set(xlabel="95% interval over posts", xlim=(-0.02, 1.02))
     below(figure, axes)
     return figure
-
-
-def _dots(axes, rows: Mapping[str, Mapping[str, dict]], names: list[str]) -> None:
-    """A row a measure or method, in it a dot and interval a model; what is null is left out."""
-    for place, (name, look) in enumerate(looks(names).items()):
-        style = {"color": look["color"], "marker": look["marker"]}
-        axes.plot([], [], linestyle="", label=name, **style)
-        for row, found in enumerate(rows.values()):
-            measure = found.get(name, {"value": None})
-            if measure["value"] is None:
-                continue
-            at = row + 0.6 * ((place + 0.5) / len(names) - 0.5)
-            axes.plot(measure["value"], at, **style)
-            if measure["low"] is not None:
-                axes.plot([measure["low"], measure["high"]], [at, at], color=look["color"])
-    axes.set_yticks(range(len(rows)), list(rows))
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.grid(False, axis="y")

@@ -200,15 +200,12 @@ def split(
         measures = {**single, **joint}
         for by in ("source", "target", "outcome"):
             for value, part in known.groupby(by):
-                if len(part) >= least or by == "outcome":
-                    row = {"explainer": explainer, "by": by, "value": value, "posts": len(part)}
-                    rows.append(
-                        row
-                        | {
-                            name: bootstrap.over(of, [part[c] for c in columns], resamples, seed)
-                            for name, (of, columns) in measures.items()
-                        }
-                    )
+                if len(part) < least and by != "outcome":
+                    continue
+                row = {"explainer": explainer, "by": by, "value": value, "posts": len(part)}
+                for name, (of, columns) in measures.items():
+                    row[name] = bootstrap.over(of, [part[c] for c in columns], resamples, seed)
+                rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -235,9 +232,8 @@ def _missed(post, located: list[dict]) -> float:
     if post.label != 1 or not human:
         return float("nan")
     quotes = spans.quoted(located)
-    return float(
-        np.mean([not any(a < end and start < b for start, end in quotes) for a, b in human])
-    )
+    missed = [not any(a < end and start < b for start, end in quotes) for a, b in human]
+    return float(np.mean(missed))
 
 
 def _content(text: str) -> set[str]:

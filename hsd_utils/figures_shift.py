@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
-from hsd_utils.look import COLUMN, PAGE, below, line, looks, panels
+from hsd_utils.look import COLUMN, PAGE, below, dots, line, looks, panels
 
 
 def thin(curve: pd.DataFrame, most: int = 200) -> pd.DataFrame:
@@ -44,18 +44,13 @@ def cases(rows, column: str, models: list[str], width: float = PAGE) -> Figure:
     # A model looks the same whether or not all are shown.
     named = looks([name for name in rows if isinstance(rows[name].iloc[0], dict)])
     figure, axes = plt.subplots(figsize=(width, 0.9 + 0.2 * len(rows)))
-    at = np.arange(len(rows))
-    for place, name in enumerate(models):
-        look, found = named[name], pd.DataFrame(list(rows[name]))
-        reach = [found["value"] - found["low"], found["high"] - found["value"]]
-        beside = at + 0.7 * ((place + 0.5) / len(models) - 0.5)
-        dot = {"color": look["color"], "fmt": look["marker"], "capsize": 1.5, "markersize": 3}
-        axes.errorbar(found["value"], beside, xerr=reach, label=name, elinewidth=0.7, **dot)
+    titles = rows[column].str.replace("_", " ")
+    right = dict(zip(titles, rows[models].to_dict("records"), strict=True))
+    small = {"capsize": 1.5, "markersize": 3, "elinewidth": 0.7}
+    dots(axes, right, {name: named[name] for name in models}, **small)
     always = {"marker": "|", "color": "black", "s": 60, "label": "always hateful", "zorder": 1}
-    axes.scatter(rows["always_hateful"], at, **always)
-    axes.set_yticks(at, list(rows[column].str.replace("_", " ")))
+    axes.scatter(rows["always_hateful"], range(len(rows)), **always)
     axes.set(xlabel="right verdicts (95% interval)", xlim=(-0.02, 1.02))
-    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     below(figure, axes)
     return figure
@@ -113,25 +108,17 @@ def robustness(rows, width: float = PAGE) -> Figure:
     rows: model, change_of_text, and change and flipped as {value, low, high} (null: left out).
     """
     rows = pd.DataFrame(rows)
-    kinds = list(rows["change_of_text"].unique())
     named = looks(rows["model"].unique())
-    figure, parts = panels(2, width, 0.9 + 0.3 * len(kinds), sharey=True)
+    figure, parts = panels(2, width, 0.9 + 0.3 * rows["change_of_text"].nunique(), sharey=True)
     titles = {"change": "change of macro-F1", "flipped": "verdicts flipped"}
     for axes, (measure, title) in zip(parts, titles.items(), strict=True):
-        for place, (name, look) in enumerate(named.items()):
-            mine = rows[
-                (rows["model"] == name) & rows[measure].map(lambda m: m["value"] is not None)
-            ]
-            found = pd.DataFrame(list(mine[measure]), columns=["value", "low", "high"])
-            at = np.array([kinds.index(kind) for kind in mine["change_of_text"]])
-            at = at + 0.7 * ((place + 0.5) / len(named) - 0.5)
-            reach = [found["value"] - found["low"], found["high"] - found["value"]]
-            dot = {"color": look["color"], "fmt": look["marker"], "capsize": 1.5}
-            axes.errorbar(found["value"], at, xerr=reach, label=name, **dot)
+        by_kind = rows.groupby("change_of_text", sort=False)
+        found = {
+            kind: dict(zip(part["model"], part[measure], strict=True)) for kind, part in by_kind
+        }
+        dots(axes, found, named, capsize=1.5)
         axes.axvline(0, color="black", lw=0.8, ls=":")
         axes.set(xlabel=title)
-    parts[0].set_yticks(range(len(kinds)), kinds)
-    parts[0].set_ylim(len(kinds) - 0.5, -0.5)
     below(figure, parts[0])
     return figure
 

@@ -21,7 +21,7 @@ out of the mean), and CC asks QF >= 0.45 and HTC.
 The target groups and their names are ``explanations.GROUPS``.
 
     python -c "from hsd_utils import hatexscore; print(hatexscore.components(
-        1, 0.9, 0.3, concludes=True, names=True)['score'])"
+        1, 0.9, 0.3, concludes=True, names=True, corrected=True)['score'])"
 """
 
 import re
@@ -72,44 +72,37 @@ def masked(text: str, row, form: str) -> str | None:
 
 def score(row, p: float, p_masked: float | None, form: str) -> dict[str, float]:
     """Components and score of one explanation; ``p_masked`` is None where ``masked`` is."""
-    reason = sentence(row.explanations)
-    if form == "corrected":
-        concludes = bool(reason) and stance(reason) in (None, row.predicted)
-        return components(
-            row.predicted, p, p_masked, concludes, bool(named(reason)), corrected=True
-        )
-    return components(row.predicted, p, p_masked, bool(reason), _begins_a_name(reason))
+    reason, corrected = sentence(row.explanations), form == "corrected"
+    concludes, names = bool(reason), _begins_a_name(reason)
+    if corrected:
+        concludes = concludes and stance(reason) in (None, row.predicted)
+        names = bool(named(reason))
+    return components(row.predicted, p, p_masked, concludes, names, corrected)
 
 
 def components(
-    predicted: int,
-    p: float,
-    p_masked: float | None,
-    concludes: bool,
-    names: bool,
-    corrected: bool = False,
+    predicted: int, p: float, p_masked: float | None, concludes: bool, names: bool, corrected: bool
 ) -> dict[str, float]:
     """htc, qf, tgi, cc (0 to 1, tgi NaN where it is not asked) and their mean, ``score``.
 
     p, p_masked: P(hate) of the post and of the post with its quotes masked (None: nothing was
     quoted or everything).  All NaN where a P(hate) is NaN.
     """
-    moved = np.nan if p_masked is None else p - p_masked
     if p_masked is None:
         qf = 0.0
     elif predicted:
-        qf = (max(moved, 0.0) if not np.isnan(moved) else moved) if corrected else abs(moved)
+        qf = np.maximum(p - p_masked, 0) if corrected else abs(p - p_masked)
     else:
-        qf = 1 - abs(moved)
+        qf = 1 - abs(p - p_masked)
     if np.isnan(qf):
         return dict.fromkeys((*PARTS, "score"), np.nan)
-    faithful = qf >= LIMIT
     if predicted:
-        agree = faithful and names
+        agree = names
     else:
-        agree = faithful and (concludes if corrected else not names)
+        agree = concludes if corrected else not names
     tgi = np.nan if corrected and not predicted else float(names)
-    found = {"htc": float(concludes), "qf": float(qf), "tgi": tgi, "cc": float(agree)}
+    found = {"htc": float(concludes), "qf": float(qf), "tgi": tgi}
+    found["cc"] = float(qf >= LIMIT and agree)
     return found | {"score": float(np.nanmean(list(found.values())))}
 
 

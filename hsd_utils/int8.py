@@ -10,7 +10,7 @@ P(hate) against Transformers on the same weights, mean difference, and posts sco
 cores: Qwen2.5 1.5B 0.030 and 7.6 before, 0.013 and 10.0 so; SmolLM2 135M 0.035 and 78 before,
 0.019 and 62 so (with activations by 128: 0.045 and 73; Transformers in bfloat16: 0.013 and 29).
 
-    python -m hsd_utils.int8 SmolLM2-135M-Instruct
+    int8.of_gguf(models.fetch("SmolLM2-135M-Instruct"))
 """
 
 import gc
@@ -120,11 +120,3 @@ def _rows(weight: np.ndarray, kind: openvino.Type) -> openvino.Output:
     rounded = np.rint(weight / scale.astype(np.float32)).clip(-127, 127).astype(np.int8)
     whole = ops.multiply(ops.convert(ops.constant(rounded), "f16"), ops.constant(scale))
     return ops.convert(whole, kind).output(0)
-
-
-if __name__ == "__main__":
-    import sys
-
-    from hsd_utils import models
-
-    print(of_gguf(models.fetch(sys.argv[1])))

@@ -8,7 +8,6 @@ not learn which model wrote it.  Judges of this kind favour long and fluent answ
     table = judge.compare(rated, key, people)
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +21,7 @@ from hsd_utils.ratings.sheet import WORDS
 from hsd_utils.store import Store
 
 KIND = "judge"  # not among ratings.KINDS: a file of such ratings is refused as people's
+MAX_TOKENS = 60
 SCHEMA = {
     "type": "object",
     "properties": {question: {"type": "string", "enum": list(SCALE)} for question in QUESTIONS},
@@ -30,7 +30,7 @@ SCHEMA = {
 }
 
 
-def rate(items: list[dict], asked: Mapping[str, Any], max_tokens: int = 60) -> pd.DataFrame:
+def rate(items: list[dict], asked: Mapping[str, Any]) -> pd.DataFrame:
     """A row an item and side: kind, sheet, rater (the model), item, side, QUESTIONS.
 
     asked: engine, model and, if need be, engine_settings.  An answer that cannot be read is
@@ -40,19 +40,16 @@ def rate(items: list[dict], asked: Mapping[str, Any], max_tokens: int = 60) -> p
         raise ValueError('a judge needs both: {"engine": "openvino", "model": "..."}')
     engine = engines.load(asked["engine"], asked["model"], **asked.get("engine_settings", {}))
     schema = SCHEMA if engine.constrained else None
-    requests = [
-        Request(f"{item['item']} {side}", messages(item, side), "", (), schema, max_tokens)
-        for item in items
-        for side in SIDES
-    ]
+    sides = [(f"{item['item']} {side}", item, side) for item in items for side in SIDES]
+    form = {"schema": schema, "max_tokens": MAX_TOKENS}
+    requests = [Request(key, messages(item, side), **form) for key, item, side in sides]
     with Store.open(engine.identity) as store:
         answers = store.collect(engine, requests)
     rows = []
-    for item in items:
-        for side in SIDES:
-            row = {"kind": KIND, "sheet": item["sheet"], "rater": asked["model"]}
-            row |= {"item": item["item"], "side": side}
-            rows.append(row | _read(answers[f"{item['item']} {side}"].text))
+    for key, item, side in sides:
+        row = {"kind": KIND, "sheet": item["sheet"], "rater": asked["model"]}
+        row |= {"item": item["item"], "side": side}
+        rows.append(row | _read(answers[key].text))
     return pd.DataFrame(rows, dtype=object)
 
 
@@ -72,13 +69,9 @@ def messages(item: Mapping[str, Any], side: str) -> list[dict[str, str]]:
 
 
 def _read(text: str) -> dict[str, str | None]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = json_repair.loads(text)
+    found = json_repair.loads(text)  # which reads what is whole as json does
     found = found if isinstance(found, dict) else {}
-    given = {question: found.get(question) for question in QUESTIONS}
-    return {question: word if word in SCALE else None for question, word in given.items()}
+    return {q: found.get(q) if found.get(q) in SCALE else None for q in QUESTIONS}
 
 
 def compare(

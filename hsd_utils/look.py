@@ -7,8 +7,11 @@ reads in grey; colours are seaborn's colour-blind palette.  Sizes are the print 
 """
 
 import zlib
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
@@ -53,13 +56,12 @@ def save(figure: Figure, run: Run, name: str, data) -> None:
 
     The same data give the same bytes: no date, no program version.
     """
-    blank = {"pdf": {"CreationDate": None, "Producer": None, "Creator": None}}
-    blank["png"] = {"Software": None}
-    for suffix in ("pdf", "png"):
+    blank = {"pdf": ("CreationDate", "Producer", "Creator"), "png": ("Software",)}
+    for suffix, names in blank.items():
         path = run.figure(name, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         with plt.rc_context({"pdf.fonttype": 42}):
-            figure.savefig(path, metadata=blank[suffix])
+            figure.savefig(path, metadata=dict.fromkeys(names))
     run.figure(name, "json").write_text(tables.to_json(data), encoding="utf-8")
 
 
@@ -90,6 +92,24 @@ def panels(count: int, width: float, height: float, **shared):
     """A figure of panels in a row: the figure and its axes (count,)."""
     figure, axes = plt.subplots(1, count, figsize=(width, height), squeeze=False, **shared)
     return figure, axes[0]
+
+
+def dots(axes, rows: Mapping[str, Mapping[str, dict]], named: Mapping[str, dict], **style) -> None:
+    """A row for each title, the first on top; in it a dot and interval a model, nulls left out.
+
+    rows: title -> model -> {value, low, high}; named: the ``looks`` of the models shown.
+    """
+    for place, (name, look) in enumerate(named.items()):
+        found = {n: row[name] for n, row in enumerate(rows.values()) if name in row}
+        found = {n: measure for n, measure in found.items() if measure["value"] is not None}
+        ends = ["value", "low", "high"]
+        measured = pd.DataFrame(list(found.values()), columns=ends).astype(float)
+        reach = [measured["value"] - measured["low"], measured["high"] - measured["value"]]
+        at = np.array(list(found)) + 0.7 * ((place + 0.5) / len(named) - 0.5)
+        dot = {"color": look["color"], "fmt": look["marker"], "label": name} | style
+        axes.errorbar(measured["value"], at, xerr=reach, **dot)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
 
 
 def below(figure: Figure, axes) -> None:

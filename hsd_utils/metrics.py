@@ -20,6 +20,8 @@ import pandas as pd
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
+from hsd_utils import bootstrap
+
 BINS = 10
 OF_LABELS = ("macro_f1", "f1", "f1_micro", "f1_weighted", "precision", "recall", "accuracy")
 OF_SCORES = ("roc_auc", "average_precision", "brier", "ece")
@@ -109,9 +111,9 @@ def on_labels(label, predicted, weights) -> dict[str, np.ndarray]:
     return _rates(*(weights @ np.array(cells, float).T).T)
 
 
-def bin_of(p_hate: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Bin of each score: equal widths, closed below, 1.0 in the last."""
-    return np.minimum((p_hate * bins).astype(int), bins - 1)
+def bin_of(p_hate: np.ndarray) -> np.ndarray:
+    """Bin of each score: BINS of equal width, closed below, 1.0 in the last."""
+    return np.minimum((p_hate * BINS).astype(int), BINS - 1)
 
 
 def on_scores(label, p_hate, weights) -> dict[str, np.ndarray]:
@@ -128,16 +130,31 @@ def on_scores(label, p_hate, weights) -> dict[str, np.ndarray]:
     hate = np.add.reduceat(weights[:, order] * label[order], ties, axis=1)
     other = np.add.reduceat(weights[:, order] * (1 - label[order]), ties, axis=1)
     above, false = hate.cumsum(axis=1), other.cumsum(axis=1)
-    posts = weights.sum(axis=1)
+    precision, posts = _ratio(above, above + false), weights.sum(axis=1)
     gaps = np.eye(BINS)[bin_of(p_hate)] * (label - p_hate)[:, None]
     return {
         "roc_auc": _ratio((other * (above - hate / 2)).sum(axis=1), above[:, -1] * false[:, -1]),
-        "average_precision": _ratio(
-            (hate * _ratio(above, above + false)).sum(axis=1), above[:, -1]
-        ),
+        "average_precision": _ratio((hate * precision).sum(axis=1), above[:, -1]),
         "brier": weights @ (p_hate - label) ** 2 / posts,
         "ece": np.abs(weights @ gaps).sum(axis=1) / posts,
     }
+
+
+def unmeasured(name: str, label: np.ndarray, p_hate) -> str | None:
+    """Why a measure does not apply to these posts; None where it does."""
+    if name in OF_SCORES and p_hate is None:
+        return "no scores: P(hate) was not measured"
+    if name in NEED_BOTH_CLASSES and len(set(label)) == 1:
+        return f"only one class: every post has label {label[0]}"
+    return None
+
+
+def needed(what: str, label, p_hate, measure: str = "roc_auc") -> tuple[np.ndarray, np.ndarray]:
+    """Checked labels and P(hate); ValueError where ``measure``, and so ``what``, does not apply."""
+    label, p_hate = gold(label), scores(label, p_hate)
+    if reason := unmeasured(measure, label, p_hate):
+        raise ValueError(f"no {what}: {reason}")
+    return label, p_hate
 
 
 def classification(label, p_hate, predicted, *, resamples: int = 1000, seed: int) -> dict:
@@ -160,22 +177,12 @@ def classification(label, p_hate, predicted, *, resamples: int = 1000, seed: int
     value = measured(np.ones((1, len(label)))).iloc[0]
     blocks = [measured(rows) for rows in draws(label, resamples, seed)]
     drawn = pd.concat(blocks) if blocks else pd.DataFrame()
-    reason = {}
-    if p_hate is None:
-        reason |= dict.fromkeys(OF_SCORES, "no scores: P(hate) was not measured")
-    if len(set(label)) == 1:
-        one_class = f"only one class: every post has label {label[0]}"
-        reason = dict.fromkeys(NEED_BOTH_CLASSES, one_class) | reason
     result = {}
     for name in OF_LABELS + OF_SCORES:
-        result[name] = dict.fromkeys(("value", "low", "high"))
-        if name in reason:
-            result[name]["reason"] = reason[name]
+        if reason := unmeasured(name, label, p_hate):
+            result[name] = bootstrap.absent(reason)
             continue
-        result[name]["value"] = float(value[name])
-        if len(drawn):
-            low, high = np.quantile(drawn[name], (0.025, 0.975)).tolist()
-            result[name] |= {"low": low, "high": high}
+        result[name] = bootstrap.interval(value[name], drawn.get(name, []))
         if skipped := resamples - len(drawn):
             result[name]["skipped"] = skipped
     if p_hate is not None:
@@ -183,10 +190,10 @@ def classification(label, p_hate, predicted, *, resamples: int = 1000, seed: int
     return result
 
 
-def _calibrated_ece(p_hate, seed, repeats=200):
+def _calibrated_ece(p_hate, seed):
     """Mean ECE of labels drawn from the scores themselves: the floor set by the sample size."""
     generator, where = np.random.default_rng(seed), bin_of(p_hate)
-    gaps = ((generator.random(len(p_hate)) < p_hate) - p_hate for _ in range(repeats))
+    gaps = ((generator.random(len(p_hate)) < p_hate) - p_hate for _ in range(200))
     return float(np.mean([np.abs(np.bincount(where, gap)).sum() for gap in gaps]) / len(p_hate))
 
 
@@ -198,10 +205,7 @@ def best_threshold(label, p_hate) -> float:
     evaluated: on 100 posts its standard deviation is about 0.1.
     Raises ValueError without scores or when the posts are of one class.
     """
-    label, p_hate = gold(label), scores(label, p_hate)
-    if p_hate is None or len(set(label)) == 1:
-        lacking = "P(hate)" if p_hate is None else "posts of both classes"
-        raise ValueError(f"a threshold needs {lacking}: check the posts it is set on ('cal')")
+    label, p_hate = needed("threshold can be set on these posts", label, p_hate)
     levels = np.unique(p_hate)
     if len(levels) == 1:
         return 0.5
@@ -214,18 +218,16 @@ def best_threshold(label, p_hate) -> float:
     return float(best[np.argmin(np.abs(best - 0.5))])
 
 
-def reliability(label, p_hate, bins: int = BINS) -> pd.DataFrame:
+def reliability(label, p_hate) -> pd.DataFrame:
     """Calibration, a row a bin: from, to, posts, mean_p, rate (share hateful), low, high.
 
     low and high are the rate's 95% Wilson interval; mean_p to high are NaN in an empty bin.
     """
-    label, p_hate = gold(label), scores(label, p_hate)
-    if p_hate is None:
-        raise ValueError("reliability needs P(hate); there is none")
+    label, p_hate = needed("reliability", label, p_hate, "ece")
     rows = []
-    for number in range(bins):
-        inside = bin_of(p_hate, bins) == number
-        row = {"from": number / bins, "to": (number + 1) / bins, "posts": int(inside.sum())}
+    for number in range(BINS):
+        inside = bin_of(p_hate) == number
+        row = {"from": number / BINS, "to": (number + 1) / BINS, "posts": int(inside.sum())}
         if inside.any():
             hate = binomtest(int(label[inside].sum()), row["posts"])
             low, high = hate.proportion_ci(method="wilson")
@@ -237,9 +239,7 @@ def reliability(label, p_hate, bins: int = BINS) -> pd.DataFrame:
 
 def roc(label, p_hate) -> dict:
     """ROC curve as lists ``fpr``, ``tpr`` and its ``auc``; ValueError on one class, no scores."""
-    label, p_hate = gold(label), scores(label, p_hate)
-    if p_hate is None or len(set(label)) == 1:
-        raise ValueError("a ROC curve needs P(hate) and posts of both classes")
+    label, p_hate = needed("ROC curve", label, p_hate)
     fpr, tpr, _ = roc_curve(label, p_hate)
     return {"fpr": fpr.tolist(), "tpr": tpr.tolist(), "auc": float(roc_auc_score(label, p_hate))}
 

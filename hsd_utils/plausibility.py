@@ -9,7 +9,6 @@ words (see ``spans``).
     python -c "from hsd_utils import plausibility as p; print(p.token_f1([1, 1, 0], [1, 0, 0]))"
 """
 
-import json
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -19,7 +18,7 @@ from sklearn.metrics import auc, precision_recall_curve
 
 from hsd_utils import bootstrap, spans
 from hsd_utils.encoder import Encoder
-from hsd_utils.readers import files
+from hsd_utils.readers import public
 
 MATCH = 0.5  # intersection over union from which a span counts as found
 NO_SCORES = "quotes mark words and do not rank them"
@@ -123,17 +122,10 @@ def ceiling(marks: Iterable[list], resamples: int, seed: int) -> dict:
 
 
 def hatexplain_marks(ids: Iterable[str]) -> list[list]:
-    """The annotators' own masks over HateXplain's tokens, for post ids "hatexplain-<key>".
-
-    Raises as ``readers.files.find`` where the data set is neither on disk nor to be had.
-    """
-    wanted = [i.removeprefix("hatexplain-") for i in ids if i.startswith("hatexplain-")]
-    if not wanted:
-        return []
-    records = json.loads(files.find("hatexplain").read_bytes())
-    kept = [records[key] for key in wanted if key in records]
+    """The annotators' own masks over HateXplain's tokens; see ``public.hatexplain_records``."""
     return [
-        [m for m in r["rationales"] if len(m) == len(r["post_tokens"]) and any(m)] for r in kept
+        [m for m in r["rationales"] if len(m) == len(r["post_tokens"]) and any(m)]
+        for r in public.hatexplain_records(ids).values()
     ]
 
 

@@ -152,17 +152,22 @@ def show(table: pd.DataFrame, n: int = 5, reveal: bool = False):
 
     Texts and explanations are masked unless ``reveal``, and cut after 280 characters.
     """
-    from IPython.display import HTML
-
     optional = [c for c in ("target", "functionality", "explanation") if c in table]
     optional = [column for column in optional if table[column].notna().any()]
     view = table.head(n)[["source", "label", "text", *optional]].copy()
     for column in ("text", "explanation"):
         if column in view:
             view[column] = [_shown(value, reveal) for value in view[column]]
+    return escaped(view, na_rep="")
+
+
+def escaped(view: pd.DataFrame, **options):
+    """A frame as an escaped HTML table for a notebook, its texts whole."""
+    from IPython.display import HTML
+
     # MathJax would otherwise typeset whatever a post writes between two dollar signs.
     with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
-        return HTML(view.to_html(index=False, escape=True, na_rep=""))
+        return HTML(view.to_html(index=False, escape=True, **options))
 
 
 def _shown(value, reveal: bool):

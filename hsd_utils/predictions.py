@@ -9,7 +9,6 @@ offsets of their quotes), reason, generated, generated_reason, repaired, tokens,
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,25 +27,22 @@ def load(path: Path) -> pd.DataFrame:
 
 def as_generated(label: np.ndarray, rows: pd.DataFrame, resamples: int, seed: int) -> dict:
     """Measures of the free-running answers: a parse failure counts as the wrong label."""
-    measured = metrics.classification(
-        label, None, rows["generated"].tolist(), resamples=resamples, seed=seed
-    )
-    reasons = rows["generated_reason"].dropna().value_counts()
+    said = rows["generated"].tolist()
+    measured = metrics.classification(label, None, said, resamples=resamples, seed=seed)
     kept = ("macro_f1", "f1", "precision", "recall", "accuracy")
-    failures = {reason: int(count) for reason, count in reasons.items()}
+    failures = rows["generated_reason"].value_counts().to_dict()
     return {name: measured[name] for name in kept} | {"failures": failures}
 
 
 def per_source(sample: pd.DataFrame, models: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Macro-F1 of each model within each source: columns source, posts and one a model."""
-    rows: list[dict[str, Any]] = []
+    said = {name: rows.set_index("id")["predicted"] for name, rows in models.items()}
+    rows = []
     for source, part in sample.groupby("source"):
-        row: dict[str, Any] = {"source": source, "posts": len(part)}
-        for name, predicted in models.items():
-            here = predicted.set_index("id").loc[part["id"]]
-            measured = metrics.classification(
-                part["label"], None, here["predicted"], resamples=0, seed=0
-            )
+        row = {"source": source, "posts": len(part)}
+        for name, predicted in said.items():
+            here = predicted.loc[part["id"]]
+            measured = metrics.classification(part["label"], None, here, resamples=0, seed=0)
             row[name] = measured["macro_f1"]["value"]
         rows.append(row)
     return pd.DataFrame(rows)

@@ -5,7 +5,7 @@ alerts do, and follow from the rates.  P(hate) learned where half of the posts a
 be shifted to another prior.
 
     python -c "from hsd_utils import prevalence; print(prevalence.table(
-        [0] * 400 + [1] * 100, [0.1] * 500, [0] * 400 + [1] * 100)['precision'][0])"
+        [0] * 400 + [1] * 100, None, [0] * 400 + [1] * 100, [0.01])['precision'][0])"
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,6 @@ import pandas as pd
 
 from hsd_utils import metrics, statistics
 
-PREVALENCES = (0.01, 0.05, 0.1, 0.2)
 ALERTS_PER = 10_000  # posts
 
 
@@ -31,31 +30,14 @@ def shifted(p_hate, prior: float, other: float) -> np.ndarray:
     return hate / (hate + not_hate)
 
 
-def estimated(p_hate, prior: float, rounds: int = 1000) -> float:
-    """The share of hate in unlabelled posts: Saerens et al.'s EM (2002, equation 9).
-
-    p_hate (n,): calibrated scores learned at ``prior``.  It stops when the share moves by less
-    than 1e-8; it can end at 0 or 1.
-    """
-    _shares(prior)
-    share = prior
-    for _ in range(rounds):
-        if not 0 < share < 1:
-            break
-        last, share = share, float(shifted(p_hate, prior, share).mean())
-        if abs(share - last) < 1e-8:
-            break
-    return share
-
-
 def table(
-    label, p_hate, predicted, prevalences: Iterable[float] = PREVALENCES, **shift
+    label, p_hate, predicted, prevalences: Iterable[float], prior: float | None = None
 ) -> pd.DataFrame:
     """FPR, recall, precision and alerts per 10,000 posts, a row a prevalence.
 
-    label and predicted (n,).  With ``prior`` and ``cut`` (of the scores, 0.5 by default) the
-    verdict is instead made anew for each prevalence: shifted P(hate) >= cut.  fpr and recall have
-    Wilson intervals; the bounds of precision and alerts are those of their two corners.
+    label and predicted (n,).  With ``prior`` the verdict is instead made anew for each
+    prevalence: shifted P(hate) >= 0.5.  fpr and recall have Wilson intervals; the bounds of
+    precision and alerts are those of their two corners.
     Raises ValueError unless both labels are there and prevalences lie between 0 and 1.
     """
     label = metrics.gold(label)
@@ -65,9 +47,8 @@ def table(
     rows = []
     for share in prevalences:
         _shares(share)
-        if "prior" in shift:
-            scored = metrics.scores(label, p_hate)
-            said = (shifted(scored, shift["prior"], share) >= shift.get("cut", 0.5)).astype(int)
+        if prior is not None:
+            said = shifted(metrics.scores(label, p_hate), prior, share) >= 0.5
         fpr, recall = (
             statistics.wilson(int(said[label == side].sum()), int((label == side).sum()))
             for side in (0, 1)
@@ -78,18 +59,13 @@ def table(
 
 def _flow(share: float, fpr: dict, recall: dict) -> dict[str, dict]:
     """Precision and alerts at a prevalence, from the two rates."""
-
-    def at(tpr, fpr):
-        right, alarms = share * tpr, share * tpr + (1 - share) * fpr
-        return (right / alarms if alarms else None), alarms * ALERTS_PER
-
-    found = [at(recall[t], fpr[f]) for t, f in zip(_LIMITS, ("value", "high", "low"), strict=True)]
-    precision = dict(zip(_LIMITS, (value for value, _ in found), strict=True))
-    alerts = {key: at(recall[key], fpr[key])[1] for key in _LIMITS}
+    precision, alerts = {}, {}
+    # Precision is least where recall is least and false alarms are most frequent.
+    for end, opposite in {"value": "value", "low": "high", "high": "low"}.items():
+        right, wrong = share * recall[end], (1 - share) * fpr[opposite]
+        precision[end] = right / (right + wrong) if right + wrong else None
+        alerts[end] = (right + (1 - share) * fpr[end]) * ALERTS_PER
     return {"precision": precision, "alerts": alerts}
-
-
-_LIMITS = ("value", "low", "high")
 
 
 def simulate(
@@ -110,9 +86,7 @@ def simulate(
     (nothing is flagged; threshold infinite), from strict to lax.  ``cheapest`` picks a row.
     """
     _shares(prevalence)
-    label, p_hate = metrics.gold(label), metrics.scores(label, p_hate)
-    if p_hate is None or len(set(label)) == 1:
-        raise ValueError("the simulator needs P(hate) and posts of both labels")
+    label, p_hate = metrics.needed("simulation", label, p_hate)
     thresholds = np.r_[np.inf, np.unique(p_hate)[::-1]]
     tpr, fpr = (
         1 - np.searchsorted(np.sort(p_hate[label == side]), thresholds) / (label == side).sum()

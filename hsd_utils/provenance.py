@@ -72,7 +72,9 @@ class Stage:
         assemble(self.run)
 
     def _hashes(self, files: Iterable[Path]) -> dict[str, str]:
-        return {_relative(Path(f), self.run): paths.sha256(Path(f)) for f in files}
+        # Relative to the run where possible, so that a run can be moved and checked elsewhere.
+        folder = self.run.folder.resolve()
+        return {os.path.relpath(Path(f).resolve(), folder): paths.sha256(f) for f in files}
 
 
 def stale(run: Run, stage: str, parameters: Mapping[str, Any]) -> str | None:
@@ -109,7 +111,10 @@ def _changed(run: Run, files: Mapping[str, str]) -> list[str]:
 
 
 def assemble(run: Run) -> dict[str, Any]:
-    """metrics.json and manifest.json from the stages' files; returns the metrics."""
+    """metrics.json and manifest.json from the stages' files; returns the metrics.
+
+    Each stage has names of its own in metrics.json.
+    """
     metrics: dict[str, Any] = {}
     stages = {}
     for stage in STAGES:
@@ -119,7 +124,7 @@ def assemble(run: Run) -> dict[str, Any]:
             manifest = json.loads(run.stage_manifest(stage).read_text())
             if _changed(run, manifest["inputs"]):
                 continue
-            merge(metrics, json.loads(run.results(stage).read_text()))
+            metrics |= json.loads(run.results(stage).read_text())
             stages[stage] = manifest
     write_json(run.metrics, metrics)
     latest = max(stages.values(), key=lambda s: s["finished"], default={})
@@ -132,16 +137,6 @@ def assemble(run: Run) -> dict[str, Any]:
     }
     write_json(run.manifest, summary)
     return metrics
-
-
-def merge(into: dict, other: Mapping) -> dict:
-    """Put ``other`` into ``into``, dicts merged key by key, anything else replaced."""
-    for key, value in other.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            merge(into[key], value)
-        else:
-            into[key] = value
-    return into
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -214,8 +209,3 @@ def _text_hash(text: str) -> str:
 
 def _notebook(stage: str) -> Path:
     return paths.NOTEBOOKS / f"{stage}.ipynb"
-
-
-def _relative(path: Path, run: Run) -> str:
-    """Relative to the run where possible, so that a run can be moved and checked elsewhere."""
-    return os.path.relpath(path.resolve(), run.folder.resolve())

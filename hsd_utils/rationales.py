@@ -109,14 +109,13 @@ def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:
         | statistics.wilson(int(part["agrees"].sum()), len(part))
         for (source, label), part in by.groupby(["source", "gold"])
     ]
-    reasons = rows["reason"].value_counts()
     return {
         "answers": len(rows),
         "parse_rate": float(rows["said"].notna().mean()),
         "repaired": int(rows["repaired"].sum()),
-        "failures": {reason: int(count) for reason, count in reasons.items()},
+        "failures": rows["reason"].value_counts().to_dict(),
         "agrees_with_gold": float(by["agrees"].mean()),
-        "says_hate": float(rows["said"].mean()),
+        "says_hate": float(rows["said"].mean()) if rows["said"].notna().any() else None,
         "quotes": len(quotes),
         "quotes_found": quotes_found(rows),
         "whole_post_quotes": sum(q["whole"] for q in quotes),
@@ -161,7 +160,6 @@ def load(path: Path, sample: pd.DataFrame) -> pd.DataFrame:
 
 def show(rows: pd.DataFrame, sample: pd.DataFrame, n: int = 3, reveal: bool = False):
     """The first rationales beside their posts, escaped and masked unless ``reveal``."""
-    from IPython.display import HTML
 
     def told(explanations):
         return " · ".join(f"“{e['input']}”: {e['explanation']}" for e in explanations)
@@ -171,5 +169,4 @@ def show(rows: pd.DataFrame, sample: pd.DataFrame, n: int = 3, reveal: bool = Fa
     view = view[["text", *columns]].assign(explanations=view["explanations"].map(told))
     for column in ("text", "explanations"):
         view[column] = view[column] if reveal else view[column].map(posts.mask)
-    with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
-        return HTML(view.to_html(index=False, escape=True, float_format="{:.2f}".format))
+    return posts.escaped(view, float_format="{:.2f}".format)

@@ -2,6 +2,7 @@
 
 A run of ``RUN`` words of the post becomes its place there: ``["Calls ", [12, 20], " a burden."]``
 instead of a sentence.  Who has the post can fill it in; who has not learns what is said of it.
+Further numbers of a place count letters, from 0, whose case is another: ``[12, 20, 0]``.
 
     python -c "from hsd_utils import redaction; print(redaction.strip('It says kind', 'Kind.'))"
 """
@@ -27,10 +28,10 @@ def digest(post) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def strip(told: str, text: str, quotes: Iterable[tuple[int, int]] = ()) -> Parts:
+def strip(told: str, text: str, quotes: Iterable[tuple[int, int]] = (), least: int = RUN) -> Parts:
     """``told`` without the words of a post: strings, and in their place [start, end) in ``text``.
 
-    Taken out are runs of ``RUN`` words of the post (all of a shorter post) and its ``quotes``,
+    Taken out are runs of ``least`` words of the post (all of a shorter post) and its ``quotes``,
     whatever their case and punctuation.
     """
     said, there = _words(told), _words(text)
@@ -41,18 +42,44 @@ def strip(told: str, text: str, quotes: Iterable[tuple[int, int]] = ()) -> Parts
     parts, done, at = [], 0, 0
     while at < len(said):
         run = _shared(said[at:], there)
-        if len(run) < max(1, min(RUN, len(there))):
+        if len(run) < max(1, min(least, len(there))):
             run = next((q for q in quoted if q and _shared(said[at:], q) == q), [])
         if run:
-            parts += [told[done : said[at][1]], [run[0][1], run[-1][2]]]
+            parts += [told[done : said[at][1]], *_places(told, said[at:], text, run)]
             done = said[at + len(run) - 1][2]
         at += max(1, len(run))
     return [part for part in [*parts, told[done:]] if part]
 
 
 def fill(parts: Parts, text: str) -> str:
-    """What ``strip`` was given, with letters as the post has them."""
-    return "".join(p if isinstance(p, str) else text[slice(*p)] for p in parts)
+    """What ``strip`` was given, but for letters that differ by more than their case."""
+    return "".join(p if isinstance(p, str) else _at(text, *p) for p in parts)
+
+
+def _at(text: str, start: int, end: int, *swapped: int) -> str:
+    letters, other = enumerate(text[start:end]), set(swapped)
+    return "".join(c.swapcase() if n in other else c for n, c in letters)
+
+
+def _places(told: str, said: list, text: str, run: list) -> Parts:
+    """The words of ``run`` as one place, or one each where something else stands between them."""
+    said, parts = said[: len(run)], []
+    if place := _place(told[said[0][1] : said[-1][2]], text, run[0][1], run[-1][2]):
+        return [place]
+    done = said[0][1]
+    for (_, first, last), (_, start, end) in zip(said, run, strict=True):
+        # What is not a matter of case, as ſ and s, comes back as the post has it.
+        place = _place(told[first:last], text, start, end) or [start, end]
+        parts += [told[done:first], place]
+        done = last
+    return parts
+
+
+def _place(words: str, text: str, start: int, end: int) -> list[int] | None:
+    """Where the words are in the post, or None where more than their case differs."""
+    pairs = enumerate(zip(words, text[start:end], strict=False))
+    place = [start, end, *(n for n, (mine, its) in pairs if mine != its)]
+    return place if fill([place], text) == words else None
 
 
 def _words(text: str) -> list[tuple[str, int, int]]:
@@ -79,6 +106,8 @@ def stripped(row: dict, post) -> dict:
         new["explanation"] = strip(e["explanation"], post.text, places)
         if e["how"] is None:  # not in the post
             new["input"] = strip(e["input"], post.text, places)
+        elif e["input"] != post.text[e["start"] : e["end"]]:  # with another letter here or there
+            new["input"] = strip(e["input"], post.text, least=1)
         listed.append(new)
     return made | ({"explanations": listed} if "explanations" in row else {})
 
@@ -87,8 +116,7 @@ def filled(row: dict, post) -> dict:
     """What ``stripped`` was given."""
     told = []
     for e in row.get("explanations") or []:
-        found = e["how"] is not None
-        quote = post.text[e["start"] : e["end"]] if found else fill(e["input"], post.text)
+        quote = fill(e["input"] if "input" in e else [[e["start"], e["end"]]], post.text)
         new = {"input": quote, "explanation": fill(e["explanation"], post.text)}
         told.append(new | {name: e[name] for name in ("start", "end", "how", "whole")})
     made = row | {"id": post.id}
@@ -106,8 +134,9 @@ def refuse_text(files: dict[str, list], about: dict, texts: dict[str, str]) -> N
         for row in rows:
             text = texts.get(row.get("id"), "")
             told = [(e["explanation"], e.get("input")) for e in row.get("explanations", [])]
+            told.append(row.get("written"))
             least = max(1, min(RUN, len(_words(text))))
-            rest = {key: value for key, value in row.items() if key != "explanations"}
+            rest = {k: v for k, v in row.items() if k not in ("explanations", "written")}
             shared = any(_grams(s, least) & _grams(text, least) for s in _strings(told))
             if shared or any(_grams(string, RUN) & every for string in _strings(rest)):
                 raise ValueError(f"{name}: a row would tell words of a post; nothing was written")

@@ -5,16 +5,19 @@ places of quotes, and explanations in which every quoted phrase and every run of
 shared with the post is a place in it, ``["They call ", [12, 20], " a burden."]``.  ``restore``
 reads the posts from their sources (``HSD_DATA_DIR``), refuses any that is not the released one,
 and makes a run whose ``samples/``, ``rationales/`` and ``predictions/`` are as they were, and
-whose teacher's answers are stored: 03, 04, 06 and 07 run again without the teacher.
+whose teacher's answers are stored: 03, 04 and 06 to 08 run again without the teacher.
 
     python -m hsd_utils.release demo -o demo-release.zip
     python -m hsd_utils.release --restore demo-release.zip again
+    python -m hsd_utils.pipeline demo --run again --only 03 --only 04 --only 06 --only 07 --only 08
 
-Limits.  05 times the teacher, and what was never asked of it is not there: both take the model.
-A quote that differs from its post in case, spaces or a few letters comes back as the post has
-it, an answer that could not be read without its text; ``altered`` counts them.  All P(hate) in
-the teacher's store go in, as numbers under hashes.  A hash is no disguise: who holds a post can
-tell that it is there.  An endpoint's address is among the parameters.
+Limits.  05 times the teacher, and what was never asked of it is not there: both take the model,
+so make the release when all notebooks (and the study) are done.  What follows from MiniLM's
+vectors (``04.retrieved_posts``, ``06.attributions``) asks for the same only where these come out
+alike, as on a processor of the same kind.  An answer that could not be read comes back without
+its text; ``altered`` counts what is not as it was.  All P(hate) in the teacher's store go in, as
+numbers under hashes.  A hash is no disguise: who holds a post can tell that it is there.  An
+endpoint's address is among the parameters.
 """
 
 import argparse
@@ -23,25 +26,21 @@ import re
 import shutil
 import sys
 import tempfile
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from hsd_utils import paths, posts, provenance, readers, redaction, sampling, scoring, verdict
-from hsd_utils.engines import ENGINES, Answer
+from hsd_utils import answers, paths, posts, provenance, readers, redaction, sampling, scoring
+from hsd_utils.engines import ENGINES
 from hsd_utils.paths import SPLITS, Run
-from hsd_utils.store import identities, key
 
-FORMAT = 1
+FORMAT = 2
 STAGES = ("01_sampling", "02_cot_teacher")
 ABOUT = (
     "Made by hsd_utils.release from a run on hate speech; explanations can be hateful. It holds "
     "no post; sources and teacher keep their licences. The way back: hsd_utils.release --restore."
 )
-_PAID = ("prompt_tokens", "answer_tokens", "seconds", "finish")
 
 
 def pack(run: Run, target: Path) -> dict[str, Any]:
@@ -64,8 +63,8 @@ def pack(run: Run, target: Path) -> dict[str, Any]:
         altered += sum(new != row for new, (row, _) in zip(back, pairs, strict=True))
         files[f"{path.parent.name}/{path.stem}"] = made
     teacher = stages["02_cot_teacher"]["results"]["teacher"]
-    teacher |= {"engine_settings": _stored(teacher, every), "engine": "released"}
-    files["answers"], changed = _answers(teacher, every)
+    teacher |= {"engine_settings": answers.stored(teacher, every), "engine": "released"}
+    files["answers"], changed = answers.rows(teacher, every)
     about = {"format": FORMAT, "about": ABOUT, "run": run.name, "stages": stages}
     about |= {"rows": {name: len(rows) for name, rows in files.items()}}
     about |= {"altered": altered + changed}
@@ -117,7 +116,7 @@ def restore(package: Path, run: Run) -> dict[str, Any]:
     with scoring.teacher(teacher) as classifier:
         for row in files["answers"]:
             if row["key"] not in classifier.store.offsets:
-                classifier.store.adopt(_answer(row, known, classifier.label_first))
+                classifier.store.adopt(answers.back(row, known, classifier.label_first))
     for name in STAGES:
         manifest = about["stages"][name]["manifest"] | {"restored_from": about["run"]}
         manifest["parameters"]["run"] = run.name
@@ -149,63 +148,6 @@ def _source(name: str) -> str:
     """A source by name, or the file of that name under ``HSD_DATA_DIR``."""
     file = (paths.data_dir() or Path()) / name
     return str(file.resolve()) if name not in readers.READERS and file.is_file() else name
-
-
-def _asked(classifier: scoring.Classifier, every: dict) -> dict[str, Any]:
-    """Posts by the keys of all whole answers that notebooks ask of the teacher about them."""
-    told = [replace(classifier, converse=partial(classifier.converse, gold=g)) for g in (0, 1)]
-    ways = [*((classifier, label) for label in (None, 0, 1)), (told[0], 0), (told[1], 1)]
-    return {
-        key(asking.answer_request(post.id, post.text, label)): post
-        for post in every.values()
-        for asking, label in ways
-    }
-
-
-def _stored(teacher: dict, every: dict) -> dict[str, Any]:
-    """Settings of the engine ``released`` whose store holds most answers about these posts."""
-    best, most = None, 0
-    for identity in identities():
-        for constrained in (True, False) if identity["model"] == teacher["model"] else ():
-            settings = {"identity": identity, "constrained": constrained}
-            asked = teacher | {"engine": "released", "engine_settings": settings}
-            with scoring.teacher(asked) as classifier:
-                held = len(_asked(classifier, every).keys() & classifier.store.offsets.keys())
-            best, most = (settings, held) if held > most else (best, most)
-    if best is None:
-        need = "make the release on the machine, and with the prompts, of the run"
-        raise ValueError(f"no answer of {teacher['model']} to these posts is in HSD_CACHE: {need}")
-    return best
-
-
-def _answers(teacher: dict, every: dict) -> tuple[list[dict], int]:
-    """Rows of the teacher's stored answers, and how many come back altered."""
-    rows, altered = [], 0
-    with scoring.teacher(teacher) as classifier:
-        asked = _asked(classifier, every)
-        for answer in classifier.store:
-            row = {"key": answer.key} | {name: getattr(answer, name) for name in _PAID}
-            if answer.probabilities:
-                rows.append(row | {"probabilities": answer.probabilities})
-            elif post := asked.get(answer.key):
-                parsed = verdict.parse(answer.text)
-                told = {"explanations": verdict.quotes(parsed, post.text)}
-                row |= {"label": parsed.label, "reason": parsed.reason}
-                rows.append(redaction.stripped(row | told, post))
-                back = _answer(rows[-1], {redaction.digest(post): post}, classifier.label_first)
-                altered += verdict.parse(back.text) != parsed
-    return rows, altered
-
-
-def _answer(row: dict, known: dict, label_first: bool) -> Answer:
-    """A stored answer from its row; ``known``: posts by digest."""
-    text = ""
-    if "explanations" in row:
-        told = redaction.filled(row, known[row["id"]])["explanations"]
-        given = row["label"] is not None or told
-        text = verdict.write(row["label"], told, label_first) if given else row["reason"]
-    paid = {name: row[name] for name in _PAID}
-    return Answer(row["key"], text, **paid, probabilities=row.get("probabilities", []))
 
 
 def _read(package: Path) -> tuple[dict, dict[str, list[dict]]]:

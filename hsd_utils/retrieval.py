@@ -35,16 +35,11 @@ def nearest(
             "above 0, or leave retrieval out"
         )
     index = NearestNeighbors(n_neighbors=number, metric="cosine").fit(embed(shown["text"].tolist()))
-    turns = [
-        (
-            prompts.teacher(row.text, **bare)[-1],
-            {
-                "role": "assistant",
-                "content": verdict.write(int(row.label), row.explanations, prompt["label_first"]),
-            },
-        )
-        for row in shown.itertuples()
-    ]
+    turns = []
+    for row in shown.itertuples():
+        answer = verdict.write(int(row.label), row.explanations, prompt["label_first"])
+        asked = prompts.teacher(row.text, **bare)[-1]
+        turns.append((asked, {"role": "assistant", "content": answer}))
 
     def converse(text: str) -> list[dict[str, str]]:
         system, ask = prompts.teacher(text, **bare)

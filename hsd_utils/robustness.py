@@ -95,12 +95,8 @@ def moves(label, p_clean, p_moved, threshold: float, *, resamples: int = 1000, s
     another verdict, and ``made_wrong``, the share of verdicts that were right and no longer are
     (both Wilson).
     """
-    label, p_clean, p_moved = (
-        metrics.gold(label),
-        *(metrics.scores(label, p) for p in (p_clean, p_moved)),
-    )
-    if p_clean is None or p_moved is None:
-        raise ValueError("robustness needs P(hate) before and after")
+    label, p_clean = metrics.needed("robustness", label, p_clean, "brier")
+    label, p_moved = metrics.needed("robustness", label, p_moved, "brier")
     before, after = p_clean >= threshold, p_moved >= threshold
     tested = statistics.paired(label, after, before, resamples=resamples, seed=seed)
     f1 = [

@@ -70,13 +70,8 @@ def deduplicate(table: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
 
     Which of several equal posts stays depends on their ids only, not on the order of rows.
     """
-    keys = pd.DataFrame(
-        {
-            "text": _numbers(text.casefold() for text in table["text"].tolist()),
-            "id": _numbers(table["id"].tolist()),
-            "label": table["label"].to_numpy(),
-        }
-    )
+    keys = pd.DataFrame({"label": table["label"].to_numpy(), "id": _numbers(table["id"].tolist())})
+    keys["text"] = _numbers(text.casefold() for text in table["text"].tolist())
     labels = keys.groupby("text")["label"]
     conflict = (labels.transform("min") != labels.transform("max")).to_numpy()
     again = keys.sort_values(["text", "id"]).duplicated("text").sort_index().to_numpy()
@@ -98,10 +93,9 @@ def draw(
 ) -> tuple[dict[str, pd.DataFrame], dict]:
     """Samples of the asked sizes, by split, and counts; see ``quotas`` for how sizes are shared.
 
-    read_before: ids of posts that earlier work evaluated on; they and their near duplicates stay
-    out of the last split, and serve the others.  The same posts, sizes and seed give the same
-    samples, whatever the order of rows.  Raises ValueError, saying what to do, for too few posts
-    of a label or clusters too large to split.
+    The last split takes nothing like ``read_before`` (ids that earlier work evaluated on).  The
+    same posts, sizes and seed give the same samples, whatever the order of rows.  Raises
+    ValueError, saying what to do, for too few posts of a label or clusters too large to split.
     """
     if table["label"].nunique() < 2:
         raise ValueError(
@@ -118,10 +112,8 @@ def draw(
         if available[row] < asked
     ]
     if short:
-        raise ValueError(
-            f"too few posts: {'; '.join(short)}. Ask for smaller samples, leave the source out, or "
-            "add sources so that each gives less"
-        )
+        more = "Ask for smaller samples, leave the source out, or add sources to share the load"
+        raise ValueError(f"too few posts: {'; '.join(short)}. {more}")
 
     order = np.argsort(_numbers(f"{seed} {name}" for name in table["id"].tolist()), kind="stable")
     ranks = cell.iloc[order].groupby(cell.iloc[order]).cumcount().to_numpy()
@@ -130,6 +122,7 @@ def draw(
     pairs = near_duplicates.pairs(pool["text"], near_duplicate)
     cluster = near_duplicates.clusters(pool["group"], pairs)
     sizes_of_clusters = np.bincount(cluster)
+    largest = int(sizes_of_clusters.max())
     known = np.unique(cluster[pool["id"].isin(list(read_before))])
     # One post a cluster before a second; where that leaves a gap, the largest clusters first.
     varied = np.argsort(pd.Series(cluster).groupby(cluster).cumcount(), kind="stable")
@@ -141,9 +134,8 @@ def draw(
     else:
         short = {s: int(n) for s, n in zip(splits, missing.sum(axis=0), strict=True) if n}
         raise ValueError(
-            f"posts missing after the draw: {short}. Groups and near duplicates stay together, and "
-            f"the largest such cluster has {sizes_of_clusters.max()} posts: ask for smaller "
-            f"samples, add posts, or raise near_duplicate (now {near_duplicate})"
+            f"posts missing after the draw: {short}. The largest cluster has {largest} posts: "
+            f"ask for smaller samples, add posts, or raise near_duplicate ({near_duplicate})"
         )
     samples = {
         split: pool.iloc[np.sort(rows)].reset_index(drop=True)
@@ -153,7 +145,7 @@ def draw(
         "available": tally(table),
         "looked_at": tally(pool),
         "near_duplicate_pairs": len(pairs),
-        "largest_cluster": int(sizes_of_clusters.max()),
+        "largest_cluster": largest,
         "clusters_read_before": len(known),
         "dropped": {"cluster is in another split": passed_over},
         "drawn": {split: tally(sample) for split, sample in samples.items()},
@@ -228,9 +220,7 @@ def _moved(text: str, spans: list, cleaned: str, anonymise: bool) -> list[list[i
     return moved
 
 
-def _pack(
-    order: np.ndarray, cell: np.ndarray, cluster: np.ndarray, needed: np.ndarray, known: np.ndarray
-):
+def _pack(order: np.ndarray, cell: np.ndarray, cluster: np.ndarray, needed: np.ndarray, known):
     """Give posts to splits in ``order``; a cluster goes where its first post went.
 
     It goes to the split that can use most of it, and among those to the one with the largest

@@ -70,25 +70,29 @@ class Classifier:
         posts: pd.DataFrame,
         p_hate: np.ndarray,
         predicted: np.ndarray,
-        generated: dict[str, Answer],
+        generated: Mapping[str, Answer] | None = None,
     ) -> list[dict[str, Any]]:
         """One row a post: the prediction and an explanation of it, and the answer as generated.
 
-        A free-running answer that already gives the predicted label is used as it is; the
-        others are asked again with the label given.  A row has id, p_hate, predicted (0/1),
+        A free-running answer that already gives the predicted label is used as it is; all other
+        posts are asked about with the label given.  Without ``generated`` that is one generation
+        a post, as production wants it.  A row has id, p_hate, predicted (0/1),
         explanations (verdict.quotes), reason (why there is none, else None), generated (0/1 or
         None), generated_reason, repaired, tokens and seconds of all its answers together.
         """
+        generated = generated or {}
+        said = {key: verdict.parse(answer.text).label for key, answer in generated.items()}
         explainer = replace(self, converse=self.explain_with or self.converse)
-        again = [
+        asked = [
             explainer.answer_request(post.id, post.text, int(label))
             for post, label in zip(posts.itertuples(), predicted, strict=True)
-            if self.explain_with or verdict.parse(generated[post.id].text).label != label
+            if self.explain_with or said.get(post.id) != label
         ]
-        # With the explanation first there is no label to give: it stays as generated.
-        given = self.label_first or self.explain_with
-        asked = self.store.collect(self.engine, again) if given else {}
-        return _rows(posts, p_hate, predicted, generated, asked)
+        # With the explanation first there is no label to give: what was generated stays.
+        if generated and not (self.label_first or self.explain_with):
+            asked = []
+        again = self.store.collect(self.engine, asked)
+        return _rows(posts, p_hate, predicted, generated, again)
 
     def label_request(self, key: str, text: str, prefill: str | None = None) -> Request:
         """Ask how the label's words share the probability, after ``prefill``."""
@@ -103,17 +107,6 @@ class Classifier:
         # With the explanation first, a label given cannot be a beginning.
         begun = prompts.prefill(label) if label is not None and self.label_first else ""
         return Request(key, self.converse(text), prefill=begun, max_tokens=self.max_tokens)
-
-    def explain_predicted(
-        self, posts: pd.DataFrame, p_hate: np.ndarray, predicted: np.ndarray
-    ) -> list[dict[str, Any]]:
-        """``explain`` without a free-running answer: one generation a post, for production."""
-        explainer = replace(self, converse=self.explain_with or self.converse)
-        asked = [
-            explainer.answer_request(post.id, post.text, int(label))
-            for post, label in zip(posts.itertuples(), predicted, strict=True)
-        ]
-        return _rows(posts, p_hate, predicted, {}, self.store.collect(self.engine, asked))
 
     def rationalise(self, posts: pd.DataFrame) -> dict[str, Answer]:
         """Answers given each post's gold label, by post id (the teacher's way of asking only)."""

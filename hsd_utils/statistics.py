@@ -15,7 +15,7 @@ from scipy.stats import binomtest, norm
 from statsmodels.stats import contingency_tables
 from statsmodels.stats.multitest import multipletests
 
-from hsd_utils import metrics
+from hsd_utils import bootstrap, metrics
 
 
 def paired(label, a, b, *, metric: str = "macro_f1", resamples: int = 2000, seed: int) -> dict:
@@ -30,46 +30,14 @@ def paired(label, a, b, *, metric: str = "macro_f1", resamples: int = 2000, seed
     left out and counted in ``skipped``; what cannot be measured is null with a ``reason``.
     Raises ValueError for an unknown metric, resamples below 1, lengths that differ.
     """
-    if metric not in metrics.OF_LABELS + metrics.OF_SCORES:
-        known = ", ".join(metrics.OF_LABELS + metrics.OF_SCORES)
-        raise ValueError(f"metric {metric!r}: one of {known}")
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}: a bootstrap needs at least 1, better 1000")
-    scored = metric in metrics.OF_SCORES
-    measure = metrics.on_scores if scored else metrics.on_labels
-    checked = metrics.scores if scored else metrics.answers
-    label, a, b = metrics.gold(label), checked(label, a), checked(label, b)
-    reason = None
-    if a is None or b is None:
-        reason = "no scores: P(hate) was not measured"
-    elif metric in metrics.NEED_BOTH_CLASSES and len(set(label)) == 1:
-        reason = f"only one class: every post has label {label[0]}"
-    if reason:
-        return dict.fromkeys(("difference", "low", "high", "p_value")) | {"reason": reason}
-
-    def difference(weights):
-        return measure(label, a, weights)[metric] - measure(label, b, weights)[metric]
-
-    seen = difference(np.ones((1, len(label))))[0]
-    drawn = np.concatenate([difference(rows) for rows in metrics.draws(label, resamples, seed)])
-    if not len(drawn):  # two posts, one a class, and unlucky draws
-        raise ValueError(f"none of {resamples} resamples held both classes: too few posts")
-    return _tested(drawn, seen, resamples)
-
-
-def _tested(drawn: np.ndarray, seen: float, resamples: int) -> dict:
-    """Difference, interval and p-value from the resampled differences; see ``paired``."""
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    # Rounding errors of equal differences must not decide whether they count as extreme.
-    extreme = np.abs(drawn - seen) >= abs(seen) - 1e-12
-    return {
-        "difference": float(seen),
-        "low": float(low),
-        "high": float(high),
-        "p_value": float((1 + extreme.sum()) / (1 + len(drawn))),
-        "resamples": len(drawn),
-        "skipped": resamples - len(drawn),
-    }
+    label = metrics.gold(label)
+    for side in (a, b):
+        p_hate = metrics.scores(label, side) if metric in metrics.OF_SCORES else None
+        if reason := metrics.unmeasured(metric, label, p_hate):
+            return dict.fromkeys(("difference", "low", "high", "p_value")) | {"reason": reason}
+    found = hierarchical(label, [a], [b], metric=metric, resamples=resamples, seed=seed)
+    del found["seeds"]
+    return found
 
 
 def mcnemar(label, a, b) -> dict:
@@ -93,21 +61,15 @@ def wilson(successes: int, n: int) -> dict:
     With n = 0 they are null with a ``reason``.  Raises ValueError unless 0 <= successes <= n.
     """
     if n == 0 and successes == 0:
-        return dict.fromkeys(("value", "low", "high")) | {"reason": "nothing was counted"}
+        return bootstrap.absent("nothing was counted")
     low, high = binomtest(int(successes), int(n)).proportion_ci(method="wilson")
     return {"value": successes / n, "low": float(low), "high": float(high)}
 
 
-def holm(p_values):
-    """P-values adjusted for their number (Holm 1979), in the order or under the names given.
-
-    p_values: a list, or a dict from names; None stays None and is not of the family.
-    """
-    if isinstance(p_values, Mapping):
-        return dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    family = [p for p in p_values if p is not None]
-    adjusted = iter(multipletests(family, method="holm")[1].tolist() if family else [])
-    return [None if p is None else next(adjusted) for p in p_values]
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """P-values by name, adjusted for their number (Holm 1979)."""
+    adjusted = multipletests(list(p_values.values()), method="holm")[1].tolist()
+    return dict(zip(p_values, adjusted, strict=True))
 
 
 def hierarchical(label, a, b, *, metric="macro_f1", resamples: int = 2000, seed: int) -> dict:
@@ -121,7 +83,8 @@ def hierarchical(label, a, b, *, metric="macro_f1", resamples: int = 2000, seed:
     Raises ValueError as ``paired`` does, and for rows whose scores are missing.
     """
     if metric not in metrics.OF_LABELS + metrics.OF_SCORES:
-        raise ValueError(f"metric {metric!r}: see metrics.OF_LABELS and metrics.OF_SCORES")
+        known = ", ".join(metrics.OF_LABELS + metrics.OF_SCORES)
+        raise ValueError(f"metric {metric!r}: one of {known}")
     if resamples < 1:
         raise ValueError(f"resamples is {resamples}: a bootstrap needs at least 1, better 1000")
     scored = metric in metrics.OF_SCORES
@@ -144,9 +107,20 @@ def hierarchical(label, a, b, *, metric="macro_f1", resamples: int = 2000, seed:
             means.append(np.take_along_axis(values, picked, axis=1).mean(axis=1))
         drawn.append(means[0] - means[1])
     drawn, seen = np.concatenate(drawn), whole[0] - whole[1]
-    if not len(drawn):
+    if not len(drawn):  # two posts, one a class, and unlucky draws
         raise ValueError(f"none of {resamples} resamples held both classes: too few posts")
-    return _tested(drawn, seen, resamples) | {"seeds": [len(side) for side in sides]}
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    # Rounding errors of equal differences must not decide whether they count as extreme.
+    extreme = np.abs(drawn - seen) >= abs(seen) - 1e-12
+    return {
+        "difference": float(seen),
+        "low": float(low),
+        "high": float(high),
+        "p_value": float((1 + extreme.sum()) / (1 + len(drawn))),
+        "resamples": len(drawn),
+        "skipped": resamples - len(drawn),
+        "seeds": [len(side) for side in sides],
+    }
 
 
 def detectable(

@@ -61,10 +61,7 @@ class Store:
         self.output = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
         self.input = open(path, "rb")
         self._index()
-        self.asked, self.died = (
-            path.with_suffix(".asked"),
-            False,
-        )  # keys being answered, a line each
+        self.asked, self.died = path.with_suffix(".asked"), False  # keys being answered
         self.deaths = Counter(self.asked.read_text().split() if self.asked.exists() else [])
 
     @classmethod
@@ -123,9 +120,7 @@ class Store:
     def get(self, request: Request) -> Answer | None:
         """The stored answer to ``request``, or None."""
         offset = self.offsets.get(key(request))
-        if offset is None:
-            return None
-        return replace(self._at(offset), key=request.key)
+        return None if offset is None else replace(self._at(offset), key=request.key)
 
     def __iter__(self) -> Iterator[Answer]:
         """All answers, each with the ``key`` it is stored under."""
@@ -151,12 +146,9 @@ class Store:
                 written += os.write(self.output, line[written:])
         except OSError as error:
             os.ftruncate(self.output, offset)
-            raise OSError(
-                error.errno,
-                f"could not store an answer ({error.strerror}): free some space and rerun; "
-                "answers stored so far are kept",
-                str(self.path),
-            ) from error
+            advice = "free some space and rerun; answers stored so far are kept"
+            what = f"could not store an answer ({error.strerror}): {advice}"
+            raise OSError(error.errno, what, str(self.path)) from error
         return offset
 
     def answers(self, engine: Engine, requests: Iterable[Request]) -> Iterator[Answer]:
@@ -226,10 +218,8 @@ class Store:
         requests = list(requests)
         if len({request.key for request in requests}) < len(requests):
             raise ValueError("two requests share a key: give each its own")
-        bar = tqdm(
-            self.answers(engine, requests), total=len(requests), mininterval=5, desc=self.path.stem
-        )
-        return {answer.key: answer for answer in bar}
+        about = {"total": len(requests), "mininterval": 5, "desc": self.path.stem}
+        return {a.key: a for a in tqdm(self.answers(engine, requests), **about)}
 
 
 def key(request: Request) -> str:

@@ -138,6 +138,7 @@ def finished(run: Run, grid: Mapping[str, Any], size: int) -> tuple[list[dict], 
             known[row["key"]] = row
         except (ValueError, KeyError):
             continue  # cut off by a kill: that cell is worked on again
+    known = {k: row for k, row in known.items() if run.study(f"{k}.jsonl").exists()}
     keyed = [(known.get(key(run, cell, size)), cell) for cell in grid["cells"]]
     about = ("name", "factor")  # these may be changed without a new training
     done = [row | {name: cell[name] for name in about} for row, cell in keyed if row]

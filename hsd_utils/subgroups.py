@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from hsd_utils import metrics, statistics
+from hsd_utils import bootstrap, metrics, statistics
 
 
 def cases(posts: pd.DataFrame, models: Mapping[str, Sequence], column: str) -> pd.DataFrame:
@@ -29,8 +29,8 @@ def cases(posts: pd.DataFrame, models: Mapping[str, Sequence], column: str) -> p
         table[name] = metrics.answers(label, predicted) == label
     rows = []
     for value, part in table.explode(column).groupby(column):
-        row = {column: value, "posts": len(part), "hateful": float(part["hate"].mean())}
-        row["always_hateful"] = row["hateful"]
+        hateful = float(part["hate"].mean())
+        row = {column: value, "posts": len(part), "hateful": hateful, "always_hateful": hateful}
         rows.append(row | {m: statistics.wilson(int(part[m].sum()), len(part)) for m in models})
     first = next(iter(models))
     rows.sort(key=lambda row: (row[first]["value"], row[column]))
@@ -72,7 +72,7 @@ def groups(posts: pd.DataFrame, p_hate, predicted) -> pd.DataFrame:
 
 def _gap(count: int, n: int, other_count: int, other_n: int) -> dict:
     if not (n and other_n):
-        return dict.fromkeys(("value", "low", "high")) | {"reason": "no harmless posts to compare"}
+        return bootstrap.absent("no harmless posts to compare")
     arguments = {"compare": "diff", "method": "newcomb"}
     low, high = confint_proportions_2indep(count, n, other_count, other_n, **arguments)
     return {"value": count / n - other_count / other_n, "low": float(low), "high": float(high)}

@@ -66,72 +66,63 @@ def describe(metrics: Mapping[str, Any]) -> str:
 
 
 def _main(models: Mapping[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {"model": name, "labels from": found["supervision"]}
-            | {title: found[measure] for measure, title in MEASURES.items()}
-            | {"parse rate": found["parse_rate"]}
-            for name, found in models.items()
-        ]
-    )
+    rows = [
+        {"model": name, "labels from": found["supervision"]}
+        | {title: found[measure] for measure, title in MEASURES.items()}
+        | {"parse rate": found["parse_rate"]}
+        for name, found in models.items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def paired(comparisons: list[Mapping[str, Any]]) -> pd.DataFrame:
-    """Comparisons of two models on the same posts, a row a pair; p_holm where it was corrected."""
-    held = any("p_holm" in found for found in comparisons)
-    return pd.DataFrame(
-        [
-            {
-                "pair": f"{found['a']} - {found['b']}",
-                "macro-F1 difference": {"value": found["difference"], **found},
-                "p (bootstrap)": found["p_value"],
-                "p (McNemar)": found["mcnemar"]["p_value"],
-            }
-            | ({"claim": found["claim"], "p (Holm)": found["p_holm"]} if held else {})
-            for found in comparisons
-        ]
-    )
+    """Comparisons of two models on the same posts, a row a pair."""
+    rows = [
+        {
+            "pair": f"{found['a']} - {found['b']}",
+            "macro-F1 difference": {"value": found["difference"], **found},
+            "p (bootstrap)": found["p_value"],
+            "p (McNemar)": found["mcnemar"]["p_value"],
+            "claim": found["claim"],
+            "p (Holm)": found["p_holm"],
+        }
+        for found in comparisons
+    ]
+    return pd.DataFrame(rows)
 
 
 def _explained(models: Mapping[str, Any]) -> pd.DataFrame:
     """Measures of explanations, a row a measure and a column a model."""
     names = dict.fromkeys(name for found in models.values() for name in found)
-    return pd.DataFrame(
-        [
-            {"explanations": name.replace("_", " ")} | {m: f[name] for m, f in models.items()}
-            for name in names
-        ]
-    )
+    rows = [
+        {"explanations": name.replace("_", " ")} | {m: f[name] for m, f in models.items()}
+        for name in names
+    ]
+    return pd.DataFrame(rows)
 
 
 def _further(cases: Mapping[str, Any], rare: Mapping[str, Any]) -> pd.DataFrame:
     """Functional tests, and what an alert is worth where hate is rarest of those looked at."""
-    least = min(row["prevalence"] for row in rare["rates"])
-    return pd.DataFrame(
-        [
-            {
-                "model": row["model"],
-                f"right on functional tests ({cases['posts_of']})": cases["overall"][row["model"]],
-                f"precision at {least:.0%} hate": row["precision"],
-                "false positive rate": row["fpr"],
-            }
-            for row in rare["rates"]
-            if row["prevalence"] == least and row["rule"] == "as it is"
-        ]
-    )
+    as_it_is = [row for row in rare["rates"] if row["rule"] == "as it is"]
+    least = min(row["prevalence"] for row in as_it_is)
+    rows = [
+        {
+            "model": row["model"],
+            f"right on functional tests ({cases['posts_of']})": cases["overall"][row["model"]],
+            f"precision at {least:.0%} hate": row["precision"],
+            "false positive rate": row["fpr"],
+        }
+        for row in as_it_is
+        if row["prevalence"] == least
+    ]
+    return pd.DataFrame(rows)
 
 
 def _savings(efficiency: Mapping[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "student against teacher": f"{what} saved",
-                "here": found["here"],
-                "paper": found["paper"],
-            }
-            for what, found in efficiency["savings"].items()
-        ]
-    )
+    rows = [
+        {"student against teacher": f"{k} saved", **v} for k, v in efficiency["savings"].items()
+    ]
+    return pd.DataFrame(rows)
 
 
 # What a benchmark's table shows: field -> title.  The first is what it is about.
@@ -195,20 +186,16 @@ def scale(metrics: Mapping[str, Any], price_in: float, price_out: float) -> pd.D
     Prices are for a million tokens.  Hours are those of the run's own machine.
     """
     ledger = metrics["teacher"]["ledger"]
-    seconds = ledger["seconds"] / ledger["answers"]
-    tokens = ledger["prompt_tokens"], ledger["answer_tokens"]
-    price = (tokens[0] * price_in + tokens[1] * price_out) / 1e6
+    posts = pd.Series([2_000, 100_000, 1_200_000])
+    there, back = (posts * ledger[f"{part}_tokens"] / 1e6 for part in ("prompt", "answer"))
     return pd.DataFrame(
-        [
-            {
-                "posts": f"{posts:,}",
-                "prompt tokens, millions": posts * tokens[0] / 1e6,
-                "answer tokens, millions": posts * tokens[1] / 1e6,
-                "hours on the run's machine": posts * seconds / 3600,
-                f"price at {price_in:g} in, {price_out:g} out": posts * price,
-            }
-            for posts in (2_000, 100_000, 1_200_000)
-        ]
+        {
+            "posts": posts.map("{:,}".format),
+            "prompt tokens, millions": there,
+            "answer tokens, millions": back,
+            "hours on the run's machine": posts * ledger["seconds"] / ledger["answers"] / 3600,
+            f"price at {price_in:g} in, {price_out:g} out": there * price_in + back * price_out,
+        }
     )
 
 

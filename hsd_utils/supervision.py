@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
 
 from hsd_utils import (
+    calibration,
     contamination,
     objectives,
     posts,
@@ -63,8 +63,7 @@ def posts_for(run: Run, settings: Mapping[str, Any], size: int) -> pd.DataFrame:
 
 def spread(table: pd.DataFrame, size: int) -> pd.DataFrame:
     """The first posts of each source and label, ``size`` in all, evenly."""
-    cell = table["source"] + table["label"].astype("str")
-    return contamination.spread(table.assign(cell=cell), "cell", size).drop(columns="cell")
+    return contamination.spread(table, ["source", "label"], size)
 
 
 @lru_cache
@@ -94,7 +93,8 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
     rows = table[["id", "text", "label"]].assign(gold=table["label"], p_hate=np.nan)
     rows["explanations"] = [[] for _ in range(n)]
     if not gold:
-        p = tempered(teacher_p(run, table, settings["prompts"]), settings["temperature"])
+        p = teacher_p(run, table, settings["prompts"])
+        p = calibration.scaled(p, settings["temperature"])  # above 1, softer (Hinton et al. 2015)
         cut = np.nanmedian(p) if settings["label_source"] == "teacher_median" else 0.5
         rows = rows.assign(p_hate=p, label=(p >= cut).astype(int))[~np.isnan(p)]
         surest = (rows["p_hate"].rank(pct=True) - 0.5).abs().sort_values(kind="stable")
@@ -114,11 +114,6 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
     rows = flipped(rows, settings["noise"], settings["seed"])
     soft = settings["label_source"] == "teacher_soft"
     return objectives.targets(rows, "teacher_soft" if soft else "teacher")
-
-
-def tempered(p: np.ndarray, temperature: float) -> np.ndarray:
-    """P(hate) with its logit divided by the temperature (Hinton et al. 2015): above 1, softer."""
-    return expit(logit(np.clip(p, 1e-6, 1 - 1e-6)) / temperature)
 
 
 def shuffled(rows: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hsd_utils import posts
 from hsd_utils.paths import Run
 
 ABSENT = "n/a"
@@ -78,16 +79,18 @@ def latex(frame: pd.DataFrame, caption: str, label: str, digits: int = 3) -> str
     cells = _cells(frame, digits)
     number = r"(?:[-−]?\d.*|n/a)"
     align = ["r" if cells[name].str.fullmatch(number).all() else "l" for name in cells]
-    styler = cells.map(lambda text: text.translate(LATEX)).rename(
-        columns=lambda name: name.translate(LATEX)
-    )
-    return styler.style.hide(axis="index").to_latex(
-        hrules=True,
-        position="t",
-        position_float="centering",
-        column_format="".join(align),
-        caption=caption.translate(LATEX),
-        label=label,
+    plain = cells.rename(columns=lambda name: name.translate(LATEX))
+    return (
+        plain.map(lambda text: text.translate(LATEX))
+        .style.hide(axis="index")
+        .to_latex(
+            hrules=True,
+            position="t",
+            position_float="centering",
+            column_format="".join(align),
+            caption=caption.translate(LATEX),
+            label=label,
+        )
     )
 
 
@@ -104,18 +107,13 @@ def markdown(frame: pd.DataFrame, digits: int = 3) -> str:
 
 def show(frame: pd.DataFrame, digits: int = 3):
     """The same as an escaped HTML table for a notebook."""
-    from IPython.display import HTML
-
-    with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
-        return HTML(_cells(frame, digits).to_html(index=False, escape=True))
+    return posts.escaped(_cells(frame, digits))
 
 
 def save(frame: pd.DataFrame, run: Run, name: str, caption: str, digits: int = 3) -> None:
     """Write the frame as ``tables/<name>.tex`` (label ``tab:<name>``) and ``.json`` (rows)."""
-    for suffix, text in (
-        ("tex", latex(frame, caption, f"tab:{name}", digits)),
-        ("json", to_json(frame)),
-    ):
+    texts = {"tex": latex(frame, caption, f"tab:{name}", digits), "json": to_json(frame)}
+    for suffix, text in texts.items():
         path = run.table(name, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

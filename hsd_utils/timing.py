@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -121,31 +122,26 @@ def _main(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     engine = engines.load(spec["engine"], spec["model"], **settings)
     load_seconds = time.perf_counter() - clock
     talk = prompts.teacher if spec["prompt"] else prompts.student
-    converse = partial(talk, **spec["prompt"])
-    asked = {
-        "constrained": spec["constrained"],
-        "max_tokens": spec["max_tokens"],
-        "label_first": spec["prompt"].get("label_first", True),
-    }
-    classifier = Classifier(engine, None, converse, **asked)
+    classifier = Classifier(
+        engine,
+        None,
+        partial(talk, **spec["prompt"]),
+        label_first=spec["prompt"].get("label_first", True),
+        constrained=spec["constrained"],
+        max_tokens=spec["max_tokens"],
+    )
     requests = {MODES[0]: classifier.label_request, MODES[1]: classifier.answer_request}
-    rows, fresh, sent = [], iter(texts), 0
+    rows, fresh, keys = [], iter(texts), count()
 
-    def ask(request):
-        def send(chunk: list[str]) -> list:
-            nonlocal sent
-            sent += len(chunk)
-            keys = range(sent - len(chunk), sent)
-            return list(engine([request(str(k), t) for k, t in zip(keys, chunk, strict=True)]))
+    def ask(request, chunk: list[str]) -> list:
+        return list(engine([request(str(next(keys)), text) for text in chunk]))
 
-        return send
-
-    for mode in MODES:
-        ask(requests[mode])([next(fresh)])  # warm: kernels compiled, the shared prefix cached
-        for batch, count in spec["posts"].items():
+    for mode, request in requests.items():
+        ask(request, [next(fresh)])  # warm: kernels compiled, the shared prefix cached
+        for batch, posts in spec["posts"].items():
             engine.batch = max(int(batch), 1)
-            chunk = [next(fresh) for _ in range(count)]
-            rows.append({"mode": mode, **batches(ask(requests[mode]), chunk, int(batch))})
+            chunk = list(islice(fresh, posts))
+            rows.append({"mode": mode, **batches(partial(ask, request), chunk, int(batch))})
     return {
         "rows": rows,
         "load_seconds": load_seconds,

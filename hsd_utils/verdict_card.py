@@ -63,13 +63,7 @@ def one(text: str, row: Mapping[str, Any], probability: float | None = None, rev
     return HTML(html(text, row, None, probability, reveal))
 
 
-def show(
-    sample: pd.DataFrame,
-    rows: pd.DataFrame,
-    n: int = 3,
-    reveal: bool = False,
-    calibrate=None,
-):
+def show(sample: pd.DataFrame, rows: pd.DataFrame, n: int, reveal: bool = False, calibrate=None):
     """The first ``n`` posts of ``rows`` as cards for a notebook (``.data`` is the HTML).
 
     sample: posts with those of ``rows`` by id.  calibrate: P(hate) (n,) -> probabilities.
@@ -115,9 +109,7 @@ def _numbered(text: str, shown: str, explanations: list[Mapping]) -> str:
 
 
 def _item(explanation: Mapping, shown) -> str:
-    quote = escape(shown(explanation["input"]))
+    quote, reason = (escape(shown(explanation[key])) for key in ("input", "explanation"))
     found = "" if explanation.get("how") is not None else " <em>(not in the post)</em>"
     whole = " <em>(the whole post)</em>" if explanation.get("whole") else ""
-    return (
-        f'<li dir="auto">“{quote}”{found}{whole}: {escape(shown(explanation["explanation"]))}</li>'
-    )
+    return f'<li dir="auto">“{quote}”{found}{whole}: {reason}</li>'

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from hsd_utils import bench
+from hsd_utils.bench import systems
 
 
 def run(*words):
@@ -22,11 +24,12 @@ def test_the_store_s_says_time_memory_and_that_nothing_is_asked_again(tmp_path, 
     assert found["resume"]["missing"] == 0 < found["resume"]["seconds"]
 
 
-@pytest.mark.slow
-def test_sampling_s_draws_what_it_is_asked_for():
-    found = json.loads(run("sampling", "--rows", "20000").stdout)
-    assert found["drawn"] == {"distil": 2000, "dev": 500, "cal": 500, "eval": 2000}
-    assert found["seconds"].keys() == {"read", "clean", "deduplicate", "draw"}
+def test_it_stops_without_what_the_others_are_compared_with(monkeypatch):
+    failed = SimpleNamespace(returncode=1, stderr="out of memory")
+    monkeypatch.setattr(systems.subprocess, "run", lambda *_, **__: failed)
+    assert systems.run("teacher", {"a peer": {}}, [], ("the loop",)) == []
+    with pytest.raises(RuntimeError, match="the loop failed"):
+        systems.run("teacher", {"the loop": {}, "a peer": {}}, [], ("the loop",))
 
 
 def test_an_unknown_one_is_refused_by_name():

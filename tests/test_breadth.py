@@ -74,3 +74,11 @@ def test_two_sources_are_too_few_and_one_label_is_left_out():
     tested = tables(40)[lambda t: (t["source"] != "x") | (t["label"] == 1)]
     rows, _ = breadth.compare(tables(24), tested, "tfidf_lr", resamples=50, seed=0)
     assert rows["source"].tolist() == ["y", "z"]
+
+
+def test_a_source_of_one_label_teaches_nobody_and_stands_in_nobody_s_way():
+    more = posts("w", 24, WORDS["x"], 9).assign(label=1)
+    taught = pd.concat([tables(24), more], ignore_index=True)
+    rows, _ = breadth.compare(taught, tables(40), "tfidf_lr", resamples=50, seed=0)
+    assert rows["source"].tolist() == ["x", "y", "z"] and set(rows["learned_from"]) == {48}
+    assert all("w" not in alone for alone in rows["alone"])

@@ -15,6 +15,7 @@ LABEL = np.array([0, 1] * 30)
 P_HATE = np.clip(LABEL * 0.3 + GENERATOR.random(60) * 0.7, 0, 1)
 NULL = {"value": None, "low": None, "high": None}
 SHARE = {"value": 0.7, "low": 0.5, "high": 0.9}
+SHARES = [0.01, 0.05, 0.1, 0.2]
 MODELS = ["student", "majority", "tfidf_lr"]
 SETTINGS = {"prevalence": 0.05, "volume": 100_000, "cost_missed": 5, "cost_alarm": 1}
 CASES = [
@@ -24,10 +25,10 @@ CASES = [
 RATES = [
     {"model": model, **row}
     for model in MODELS
-    for row in prevalence.table(LABEL, P_HATE, P_HATE >= 0.5).to_dict("records")
+    for row in prevalence.table(LABEL, P_HATE, P_HATE >= 0.5, SHARES).to_dict("records")
 ] + [
     {"model": "silent", **row}
-    for row in prevalence.table(LABEL, P_HATE, [0] * 60).to_dict("records")
+    for row in prevalence.table(LABEL, P_HATE, [0] * 60, SHARES).to_dict("records")
 ]
 MOVED = [
     {"model": model, "change_of_text": kind, "flipped": SHARE, "change": change}

@@ -87,7 +87,7 @@ def test_words_that_conclude_the_other_label_are_no_conclusion_in_the_corrected_
 def test_a_missing_probability_is_missing():
     found = hatexscore.components(1, float("nan"), 0.3, True, True, corrected=True)
     assert all(math.isnan(value) for value in found.values())
-    assert math.isnan(hatexscore.components(0, 0.2, float("nan"), True, True)["score"])
+    assert math.isnan(hatexscore.components(0, 0.2, float("nan"), True, True, False)["score"])
 
 
 def test_each_post_is_measured_on_its_own():

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 from hsd_utils import paths, provenance
+from hsd_utils.ratings import report
 
 FILES = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 PACKAGE = paths.REPOSITORY / "hsd_utils"
@@ -34,6 +35,14 @@ def test_there_are_numbered_stages():
     assert [path.stem for path in FILES] == list(provenance.STAGES) and len(FILES) >= 5
     numbers = [int(path.stem[:2]) for path in FILES]
     assert numbers == list(range(1, len(FILES) + 1))
+
+
+def test_the_readme_names_every_table_of_06():
+    code = "\n".join(sources(paths.NOTEBOOKS / "06_explanations.ipynb"))
+    saved = re.findall(r'tables\.save\(\w+, stage\.run, "(\w+)"', code)
+    readme = (paths.REPOSITORY / "README.md").read_text(encoding="utf-8")
+    names = {*saved, *report.NAMES, *report.LISTS}
+    assert len(saved) == 7 and not [name for name in names if f"`{name}`" not in readme]
 
 
 @every

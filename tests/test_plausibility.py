@@ -117,10 +117,10 @@ def test_the_ceiling_is_each_annotator_against_the_others():
 def test_annotators_of_hatexplain_are_read_by_id(tmp_path, monkeypatch):
     record = {"post_tokens": ["a", "b"], "rationales": [[1, 0], [0, 0], [1, 0, 0], [1, 1]]}
     (tmp_path / "file.json").write_text(json.dumps({"7": record}))
-    monkeypatch.setattr(plausibility.files, "find", lambda name: tmp_path / "file.json")
+    monkeypatch.setattr(plausibility.public.files, "find", lambda name: tmp_path / "file.json")
     found = plausibility.hatexplain_marks(["hatexplain-7", "ethos-7", "hatexplain-none"])
     assert found == [[[1, 0], [1, 1]]]  # an empty mark and one of another length are none
-    monkeypatch.setattr(plausibility.files, "find", None)
+    monkeypatch.setattr(plausibility.public.files, "find", None)
     assert plausibility.hatexplain_marks(["ethos-7"]) == []  # and nothing is read
 
 

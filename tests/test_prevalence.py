@@ -69,17 +69,10 @@ def test_shifted_scores_are_calibrated_where_they_go():
     assert label[sure].mean() == pytest.approx(found[sure].mean(), abs=0.02)
 
 
-@pytest.mark.parametrize("share", [0.03, 0.2, 0.7])
-def test_the_share_of_hate_is_estimated_from_scores_alone(share):
-    _, p_hate = scored(40_000, share, 2)
-    learned_at_half = prevalence.shifted(p_hate, share, 0.5)
-    assert prevalence.estimated(learned_at_half, 0.5) == pytest.approx(share, abs=0.02)
-
-
 def test_shifted_verdicts_flag_less_where_hate_is_rare():
     label, p_hate = scored(4000, 0.5, 3)
-    as_is = prevalence.table(label, p_hate, p_hate >= 0.5)
-    shifted = prevalence.table(label, p_hate, p_hate >= 0.5, prior=0.5)
+    given = (label, p_hate, p_hate >= 0.5, [0.01, 0.05, 0.1, 0.2])
+    as_is, shifted = prevalence.table(*given), prevalence.table(*given, prior=0.5)
     assert as_is["fpr"].map(lambda v: v["value"]).nunique() == 1
     rates = shifted["fpr"].map(lambda v: v["value"])
     assert rates.is_monotonic_increasing and rates.iloc[0] < 0.01
@@ -114,6 +107,6 @@ def test_what_cannot_be_is_refused():
         with pytest.raises(ValueError, match="between 0 and 1"):
             prevalence.shifted([0.5], 0.5, wrong)
     with pytest.raises(ValueError, match="both labels"):
-        prevalence.table([1, 1], None, [1, 1])
-    with pytest.raises(ValueError, match="the simulator needs"):
+        prevalence.table([1, 1], None, [1, 1], [0.1])
+    with pytest.raises(ValueError, match="no simulation: no scores"):
         prevalence.simulate([0, 1], None, prevalence=0.1, volume=1, cost_missed=1, cost_alarm=1)

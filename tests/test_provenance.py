@@ -171,10 +171,10 @@ def test_hashes_do_not_depend_on_where_the_run_is(project, tmp_path, monkeypatch
 
 
 def test_summaries_are_put_together_from_all_stages(project):
-    run_stage("01_first", {"models": {"teacher": {"f1": 0.5}}, "sampling": 1})
-    run = run_stage("02_second", {"models": {"student": {"f1": 0.4}}, "sampling": 2})
+    run_stage("01_first", {"sampling": {"posts": 2}})
+    run = run_stage("02_second", {"teacher": {"shots": 6}})
     metrics = json.loads(run.metrics.read_text())
-    assert metrics == {"models": {"teacher": {"f1": 0.5}, "student": {"f1": 0.4}}, "sampling": 2}
+    assert metrics == {"sampling": {"posts": 2}, "teacher": {"shots": 6}}
     manifest = json.loads(run.manifest.read_text())
     assert manifest["seeds"] == {"01_first": 0, "02_second": 0}
     assert set(manifest["seconds"]) == {"01_first", "02_second"}

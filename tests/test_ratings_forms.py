@@ -204,11 +204,28 @@ def test_another_export_is_refused(items, tmp_path, text):
         label_studio.read(path, items)
 
 
+def test_the_sheet_goes_out_in_sessions_with_what_to_do(tmp_path):
+    items, _ = drawn(count=200, n=81, checks=2)
+    path = tmp_path / "mine.csv"
+    spreadsheet.write(items, path, "rater-0a1b")
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        header, *rows = csv.reader(file)
+    (at,) = [n for n, name in enumerate(header) if name.startswith("session (at most 40 posts")]
+    session = {row[header.index("item")]: row[at] for row in rows}
+    assert list(session.values()) == ["1"] * 40 + ["2"] * 40 + ["3"] * 3
+    tasks = label_studio.tasks(items)
+    shown = [task["data"]["session"] for task in tasks]
+    assert shown[39].startswith("Session 1: at most 40 posts") and shown[40] == shown[79]
+    assert shown[40].startswith("Session 2: ") and shown[80].startswith("Session 3: ")
+    assert "at most 40 posts in a session and then 12 hours of rest" in sheet.instructions()
+
+
 def test_the_configuration_fits_the_tasks(items, tmp_path):
     label_studio.write(items, tmp_path / "tasks.json", tmp_path / "config.xml")
     root = ElementTree.parse(tmp_path / "config.xml").getroot()
     shown = {tag.get("name"): tag.get("value") for tag in root.iter("HyperText")}
     assert shown == {"A": "$A", "B": "$B"}
+    assert "$session" in [tag.get("value") for tag in root.iter("Header")]
     names = {tag.get("name"): tag.get("toName") for tag in root.iter("Choices")}
     assert names == {f"{side}_{q}": side for side in "AB" for q in QUESTIONS}
     for tag in root.iter("Choices"):

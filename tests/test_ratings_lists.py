@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+from rated import drawn
 from test_ratings_results import SHEET, rate, student, yes
 
 from hsd_utils import ratings
@@ -40,10 +41,30 @@ def test_what_a_rater_left_out_is_named_and_stops_nothing(run):
     assert all(path.exists() for path in run.tables(*report.LISTS))
 
 
+def test_how_much_each_rater_saw_is_counted_from_what_came_back(run):
+    items, key = drawn(count=200, n=60, checks=2)
+    one, other = "rater-aaaa", "rater-bbbb"
+    table = rate(yes, [one, other], (items, key))
+    table = table[(table["rater"] == one) | table["item"].isin(["item-001", "item-002"])]
+    mine = table["rater"] == other
+    table.loc[mine & (table["item"] == "item-001"), list(QUESTIONS)] = "skip"
+    table.loc[mine & (table["item"] == "item-002") & (table["side"] == "B"), "complete"] = "skip"
+    rated = ratings.check(table, items, unfinished=True)
+    found = report.save_lists(rated, items, key, run)["ratings_exposure"].to_dict("records")
+    hate = [item["gold"] for item in items]
+    assert found == [
+        {"ratings": "human", "rater": one, "posts": 62, "hate": sum(hate)}
+        | {"skipped": 0, "sessions": 2},
+        {"ratings": "human", "rater": other, "posts": 2, "hate": sum(hate[:2])}
+        | {"skipped": 1, "sessions": 1},
+    ]
+    assert json.loads(run.table("ratings_exposure", "json").read_text()) == found
+
+
 def test_lists_without_an_entry_and_of_simulated_raters(run):
     items, key = SHEET
     lists = report.save_lists(rate(yes, raters=["rater-aaaa"]), items, key, run)
-    assert all(frame.empty for frame in lists.values())
+    assert all(lists[name].empty for name in report.LISTS[:2])
     assert json.loads(run.table("ratings_left_out", "json").read_text()) == []
     checks = [item["item"] for item in key if item["check"]]
     few = rate(yes)[lambda t: t["item"].isin(checks)]

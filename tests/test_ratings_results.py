@@ -61,7 +61,7 @@ def row_of(rows, **wanted):
         (lambda t: t.replace("human", None), "rater-aaaa, item-001 A: kind is None"),
         (lambda t: t.replace("human", "real"), "rater-aaaa, item-001 A: kind is 'real'"),
         (lambda t: t.drop(columns="side"), "lack the columns side"),
-        (lambda t: t.replace("yes", None), "no rating was given"),
+        (lambda t: t.replace("yes", None), "ratings: no rating was given by rater-aaaa"),
     ],
 )
 def test_a_fault_names_rater_and_item(fault, named):
@@ -194,6 +194,27 @@ def test_everything_made_of_simulated_ratings_says_so(run):
             assert ("SIMULATED" in text) == (kind == "simulated")
             rows = json.loads(run.table(name, "json").read_text())
             assert rows and {row["ratings"] for row in rows} == {kind}
+
+
+def test_a_file_without_an_answer_is_named_with_what_to_do(run):
+    items, _ = SHEET
+    blank, form, export = (run.ratings(f"returned/mine.{end}") for end in ("csv", "jsonl", "json"))
+    spreadsheet.write(items, blank, "rater-aaaa")
+    with pytest.raises(ValueError, match="mine.csv: no rating was given by rater-aaaa, every answ"):
+        results.collect(run, items)
+    blank.unlink()
+    head = {"kind": "human", "sheet": items[0]["sheet"], "rater": "rater-bbbb"}
+    form.write_text(json.dumps({"at": "2026-01-05T09:00:00", "event": "consent"} | head) + "\n")
+    with pytest.raises(ValueError, match="mine.jsonl: .* take it out of ratings/returned"):
+        results.collect(run, items)
+    form.unlink()
+    untouched = [task | {"annotations": []} for task in label_studio.tasks(items)]
+    nothing = {"completed_by": 3, "was_cancelled": False, "result": []}
+    submitted = [{**untouched[0], "annotations": [nothing]}, *untouched[1:]]
+    for tasks, named in (([], ""), (untouched, ""), (submitted, " by rater-ls003")):
+        export.write_text(json.dumps(tasks))
+        with pytest.raises(ValueError, match=f"mine.json: no rating was given{named}, every answ"):
+            results.collect(run, items)
 
 
 def test_only_human_files_are_collected_from_all_three_forms(run):

@@ -115,6 +115,12 @@ def test_the_ledger_by_hand():
     json.dumps(found, allow_nan=False)
 
 
+def test_the_ledger_of_answers_that_all_failed():
+    failed = rows().assign(said=pd.array([pd.NA] * 6, dtype="Int64"))
+    found = rationales.ledger(failed, SAMPLE)
+    assert found["parse_rate"] == found["agrees_with_gold"] == 0 and found["says_hate"] is None
+
+
 def test_rationales_on_disk_come_back_as_they_were(tmp_path):
     path = tmp_path / "new" / "distil.jsonl"
     kept = rationales.resolve(rows(), "keep")

@@ -3,13 +3,16 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from difflib import SequenceMatcher
 
 import pandas as pd
 import pytest
+from evaluated import Letters
 from fakes import FakeEngine
 
 from hsd_utils import (
+    contamination,
     corpus,
     engines,
     posts,
@@ -18,6 +21,7 @@ from hsd_utils import (
     rationales,
     redaction,
     release,
+    retrieval,
     sampling,
     scoring,
     verdict,
@@ -26,22 +30,29 @@ from hsd_utils.paths import SPLITS, Run
 
 SIZES = {"distil": 8, "dev": 4, "cal": 4, "eval": 8}
 ASKED = {"model": "fake/teacher", "engine": "fake", "engine_settings": {}, "constrained": True}
-ASKED |= {"prompt": {"shots": 2, "label_first": True}, "max_tokens": 220}
+ASKED |= {"prompt": {"shots": 2, "label_first": True, "definition": "un"}, "max_tokens": 220}
 CHANGED = pd.DataFrame({"id": ["x"], "text": ["a post with words left out"]})
 
 
 class Copier(FakeEngine):
-    """Repeats its post in every way there is: quotes, a long run, and a quote not in the post."""
+    """Repeats its post in every way there is, in quotes and out; of half a post, the rest."""
+
+    def answer(self, request):
+        half = self.post(request)
+        whole = next((text for text in self.p_hate if text.startswith(half)), half)
+        rest = {"text": f"{whole.removeprefix(half)} end".upper()}
+        return replace(super().answer(request), **(rest if len(request.messages) == 1 else {}))
 
     def _text(self, request, post, p):
         label = verdict.parse(super()._text(request, post, p)).label
         words = post.split()
         told = [
             {"input": words[0], "explanation": f"{words[0]} is said, then {post} again."},
+            {"input": words[0].swapcase(), "explanation": " - ".join(words).upper()},
             {"input": "nowhere at all", "explanation": f"Ends in “{words[-1]}”, so {words[-1]}."},
             {"input": " ".join(words[-2:]), "explanation": "Nothing of the post here."},
         ]
-        return verdict.write(label, told)
+        return verdict.write(label, told)[: -1 if len(post) % 2 else None]  # some are cut off
 
 
 @pytest.fixture
@@ -81,17 +92,27 @@ def made(sources=("corpus",)):
             rationales.write(rows, run.rationales(split))
         rows = explained(classifier, samples["eval"])
         classifier.p_hate(CHANGED)
+        told = further(run, classifier, samples)
     predictions.write(rows, run.predictions("teacher", "eval"))
     predictions.write(rows[["id", "p_hate", "predicted"]], run.predictions("tfidf_lr", "eval"))
     written = [*map(run.rationales, ("distil", "dev"))]
     stage.finish([run.sample("distil")], written, {"teacher": ASKED})
-    return run, samples
+    return run, samples, told
 
 
 def explained(classifier, sample):
     p = classifier.p_hate(sample)
     # The threshold turns some verdicts, so that explanations are asked for under a label.
     return pd.DataFrame(classifier.explain(sample, p, p >= 0.1, classifier.generate(sample)))
+
+
+def further(run, classifier, samples):
+    """What 04 and 07 ask besides: with retrieved demonstrations, and for halves of posts."""
+    taught = rationales.load(run.rationales("distil"), samples["distil"])
+    nearest = retrieval.nearest(taught, ASKED["prompt"], Letters())
+    p = replace(classifier, converse=nearest).p_hate(samples["eval"])
+    completed = contamination.completed(classifier, samples["eval"]["text"])
+    return p.tolist(), completed.to_dict("records")
 
 
 def words(text):
@@ -112,7 +133,7 @@ def strings(value):
 
 @pytest.mark.parametrize("name", ["package", "package.zip"])
 def test_out_without_text_and_back_to_the_same_bytes(opened, tmp_path, monkeypatch, name):
-    run, samples = made()
+    run, samples, besides = made()
     before = contents(run.folder)
     about = release.pack(run, tmp_path / name)
     assert about["altered"] == 0 and about["rows"]["samples/eval"] == 8
@@ -123,7 +144,7 @@ def test_out_without_text_and_back_to_the_same_bytes(opened, tmp_path, monkeypat
         shutil.copytree(tmp_path / name, folder)
     every = {p.id: p for sample in samples.values() for p in sample.itertuples()}
     by_digest = {redaction.digest(post): post for post in every.values()}
-    seen = 0
+    seen, known = 0, [row["own"] == 1 for row in besides[1]]
     for file in folder.rglob("*.json*"):
         text = file.read_text()
         assert not [
@@ -135,7 +156,7 @@ def test_out_without_text_and_back_to_the_same_bytes(opened, tmp_path, monkeypat
                 pair = SequenceMatcher(None, words(told), words(post.text), autojunk=False)
                 assert pair.find_longest_match().size < min(5, len(words(post.text)))
                 seen += 1
-    assert seen > 100
+    assert seen > 100 and any(known)  # half a post by heart
 
     monkeypatch.setenv("HSD_CACHE", str(tmp_path / "elsewhere"))  # another machine, other answers
     shutil.rmtree(run.folder)
@@ -149,6 +170,7 @@ def test_out_without_text_and_back_to_the_same_bytes(opened, tmp_path, monkeypat
     teacher = json.loads(again.results("02_cot_teacher").read_text())["teacher"]
     with scoring.teacher(teacher) as classifier:
         rows = explained(classifier, posts.read_jsonl(again.sample("eval")))
+        assert further(again, classifier, samples) == besides
         assert classifier.p_hate(CHANGED)[0] == 0.2
         with pytest.raises(RuntimeError, match="1 answers of fake/teacher are not in the release"):
             classifier.p_hate(CHANGED.assign(text="never asked"))
@@ -161,7 +183,7 @@ def test_posts_of_ones_own_and_none_that_differ(opened, tmp_path, monkeypatch, c
     table = corpus.build()[["text", "label"]]
     (tmp_path / "mine").mkdir()
     table.to_csv(tmp_path / "mine" / "own.csv", index=False)
-    run, samples = made([tmp_path / "mine" / "own.csv"])
+    run, samples, _ = made([tmp_path / "mine" / "own.csv"])
     package = tmp_path / "package"
     assert release.main([run.name, "-o", str(package)]) == 0
     assert str(tmp_path) not in (package / "release.json").read_text()
@@ -179,28 +201,29 @@ def test_posts_of_ones_own_and_none_that_differ(opened, tmp_path, monkeypatch, c
 
 
 def test_what_would_tell_a_post_is_not_written(opened, tmp_path, monkeypatch):
-    run, _ = made()
-    monkeypatch.setattr(redaction, "strip", lambda told, *_: [told])
+    run, _, _ = made()
+    monkeypatch.setattr(redaction, "strip", lambda told, *_, **__: [told])
     with pytest.raises(ValueError, match="would tell words of a post; nothing was written"):
         release.pack(run, tmp_path / "package")
     assert not (tmp_path / "package").exists()
 
 
 def test_what_differs_from_the_post_comes_back_as_the_post_and_is_counted(opened, tmp_path):
-    run, samples = made()
+    run, samples, _ = made()
     path = run.rationales("dev")
     rows = posts.read_rows(path)
     text = samples["dev"].set_index("id")["text"][rows[0]["id"]]
-    rows[0]["explanations"][0]["explanation"] = text.upper()
+    told = text.replace("s", "ſ")  # no matter of upper and lower case
+    rows[0]["explanations"][0]["explanation"] = told
     posts.write_rows(rows, path)
     assert release.pack(run, tmp_path / "package")["altered"] == 1
     release.restore(tmp_path / "package", Run("again"))
     (back, *_) = posts.read_rows(Run("again").rationales("dev"))
-    assert back["explanations"][0]["explanation"].casefold() == text.casefold()
+    assert back["explanations"][0]["explanation"] == text
 
 
 def test_refused_with_what_to_do(opened, tmp_path, monkeypatch):
-    run, _ = made()
+    run, _, _ = made()
     package = tmp_path / "package"
     release.pack(run, package)
     with pytest.raises(ValueError, match="there already: name another place"):
@@ -212,7 +235,7 @@ def test_refused_with_what_to_do(opened, tmp_path, monkeypatch):
     good = json.loads((package / "release.json").read_text())
     teacher = good["stages"]["02_cot_teacher"]["results"]["teacher"]
     for wrong, match in (
-        ({"format": 2}, "format 2, this code reads 1"),
+        ({"format": 1}, "format 1, this code reads 2"),
         ({"rows": {"predictions/../../x": 1}}, "names files or an engine"),
     ):
         (package / "release.json").write_text(json.dumps(good | wrong))

@@ -115,6 +115,6 @@ def test_unknown_names_and_rates_are_refused():
     for rate in (0, 1.5):
         with pytest.raises(ValueError, match="share of the words"):
             robustness.perturbed(TABLE, "case", 0, rate)
-    with pytest.raises(ValueError, match="before and after"):
+    with pytest.raises(ValueError, match="no robustness: no scores"):
         robustness.moves([0, 1], None, [0.1, 0.2], 0.5, seed=0)
     assert isinstance(robustness.perturbed(TABLE.head(0), "case", 0), pd.DataFrame)

@@ -181,7 +181,7 @@ def test_refusals_say_what_is_missing():
     table = toy({("a", 0): 30, ("a", 1): 9})
     with pytest.raises(ValueError, match="a has 9 posts of label 1, 15 asked for.*smaller samples"):
         sampling.draw(table, {"distil": 20, "eval": 10}, seed=1)
-    with pytest.raises(ValueError, match="largest such cluster has 20 posts"):
+    with pytest.raises(ValueError, match="largest cluster has 20 posts"):
         sampling.draw(toy(even(10, ["a"]), group_size=20).assign(group="g"), {"x": 8, "y": 8}, 1)
     with pytest.raises(ValueError, match="above 0 and up to 1, not 1.5"):
         sampling.draw(toy(even(4)), {"x": 4}, seed=1, near_duplicate=1.5)

@@ -53,7 +53,7 @@ def test_an_explanation_of_the_other_label_is_none(classifier):
     assert [bool(row["explanations"]) for row in rows] == [True, False, True, True]
     assert [row["reason"] for row in rows] == [None, "explains the other label", None, None]
     assert rows[1]["generated"] == 1 and rows[1]["predicted"] == 0
-    at_once = made.explain_predicted(POSTS, p, predicted)
+    at_once = made.explain(POSTS, p, predicted)
     assert [row["reason"] for row in at_once] == [row["reason"] for row in rows]
 
 
@@ -107,10 +107,10 @@ def test_task_prefix_asks_for_label_and_rationale_each_in_its_way(classifier):
 
 
 @pytest.mark.parametrize("settings", [{}, task_prefix()])
-def test_explain_predicted_pays_for_one_generation_a_post(classifier, settings):
+def test_without_answers_as_generated_it_pays_for_one_generation_a_post(classifier, settings):
     made = classifier(**settings)
     p = made.p_hate(POSTS)
-    rows = made.explain_predicted(POSTS, p, p >= 0.25)
+    rows = made.explain(POSTS, p, p >= 0.25)
     assert [row["id"] for row in rows] == list("abcd")
     assert [reason_of(row) for row in rows] == THREE_OF_FOUR
     generated = [r for r in made.engine.asked if not r.choices]
@@ -121,14 +121,14 @@ def test_explain_predicted_pays_for_one_generation_a_post(classifier, settings):
 
 
 @pytest.mark.parametrize("settings", [{}, task_prefix()])
-def test_explain_predicted_does_not_ask_a_second_time_when_an_answer_fails(classifier, settings):
+def test_it_does_not_ask_a_second_time_when_an_answer_fails(classifier, settings):
     class Babbling(FakeEngine):
         def _text(self, request, post, p):
             return "no idea" if post == "awful people" else super()._text(request, post, p)
 
     made = classifier(Babbling(P), **settings)
     p = made.p_hate(POSTS)
-    (row, *_) = made.explain_predicted(POSTS, p, p >= 0.5)
+    (row, *_) = made.explain(POSTS, p, p >= 0.5)
     assert (row["predicted"], row["reason"], row["explanations"]) == (1, "not json", [])
     assert len([r for r in made.engine.asked if not r.choices]) == len(POSTS)
     assert (row["answer_tokens"], row["seconds"]) == (7, 0.5)

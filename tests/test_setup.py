@@ -191,7 +191,7 @@ def test_git_takes_the_reference_s_measures_and_no_post(tmp_path):
     (tmp_path / ".gitignore").write_text(text(".gitignore"))
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     inside = "metrics.json manifest.json results.md figures/f1.pdf tables/f1.tex stages/04.json "
-    inside += "study/results.jsonl"
+    inside += "study/results.jsonl study/0123456789abcdef.jsonl"
     taken = [f"outputs/reference/{name}" for name in inside.split()]
     inside = "samples/eval.jsonl rationales/dev.jsonl predictions/base.jsonl notebooks/01.ipynb "
     inside += "study/teacher-says-1.jsonl study/gold-0/adapter_config.json"

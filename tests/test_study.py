@@ -105,6 +105,13 @@ def test_a_killed_study_goes_on_and_repeats_nothing(lab, grid, monkeypatch):
     assert not [place for place in RUN.study("x").parent.iterdir() if place.is_dir()]
 
 
+def test_a_cell_without_what_its_student_said_is_left(lab, grid):
+    made = grid()
+    list(study.execute(RUN, made, 16))
+    RUN.study(f"{study.finished(RUN, made, 16)[0][1]['key']}.jsonl").unlink()
+    assert order(study.finished(RUN, made, 16)[1]) == ["soft-0"]
+
+
 def test_a_result_says_what_was_measured(lab, grid):
     made = grid()
     list(study.execute(RUN, made, 16))
@@ -123,6 +130,7 @@ def test_a_result_says_what_was_measured(lab, grid):
     assert by["soft"]["n"] == 16 and by["2 shots"]["n"] == 0
     assert not RUN.ledger.exists()  # no label of eval was looked at
     lines = RUN.study("results.jsonl").read_text()
+    lines += "".join(RUN.study(f"{row['key']}.jsonl").read_text() for row in done)
     assert not [text for text in lab.table["text"] if text[:25] in lines]
 
 

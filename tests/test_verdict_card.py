@@ -108,7 +108,7 @@ def test_calibration_keeps_the_order_and_moves_to_the_frequency():
     assert np.isfinite(calibration.platt([0, 1, 1], [0.0, 1.0, 0.5])([0.0, 1.0])).all()
     assert (calibration.platt(label, 1 - p)(p) == label.mean()).all()  # never turned round
     for wrong in (([1, 1], [0.2, 0.3]), ([0, 1], None)):
-        with pytest.raises(ValueError, match="calibration needs"):
+        with pytest.raises(ValueError, match="no calibration: (no scores|only one class)"):
             calibration.platt(*wrong)
 
 
@@ -123,7 +123,7 @@ def test_figures_leave_out_what_is_null():
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["quotes", "MiniLM"]
 
     def dots(axes):
-        return sum(len(line.get_xdata()) == 1 for line in axes.lines)
+        return sum(len(model.lines[0].get_xdata()) for model in axes.containers)
 
     assert [dots(axes) for axes in figure.axes] == [3, 0]
     data = {"token f1": {"teacher": some, "student": none}, "quotes found": {"student": some}}

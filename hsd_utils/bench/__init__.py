@@ -4,7 +4,6 @@ python -m hsd_utils.bench teacher --run reference
 python -m hsd_utils.bench training --run reference
 python -m hsd_utils.bench student --run reference
 python -m hsd_utils.bench store --answers 1200000 --run reference
-python -m hsd_utils.bench sampling --rows 1200000
 """
 
-BENCHMARKS = ("sampling", "store", "student", "teacher", "training")
+BENCHMARKS = ("store", "student", "teacher", "training")

@@ -36,15 +36,12 @@ def specs(model: str) -> dict[str, dict]:
 
 def main(options: argparse.Namespace) -> None:
     rows = systems.sample(options.posts)
-    found = systems.run("student", specs(options.model), rows)
+    found = systems.run("student", specs(options.model), rows, (LOOP, OURS))
     by_name = {row["name"]: row for row in found}
     loop, ours = by_name[LOOP], by_name[OURS]
     for row in found:
         row["ratio_to_loop"] = row["posts_per_second"] / loop["posts_per_second"]
-        both = [loop["labels"][post] == row["labels"][post] for post in loop["labels"]]
-        row["agrees_with_loop"] = sum(both) / len(both)
-    for row in found:
-        del row["labels"]
+    systems.compare(found, LOOP)
     peers = [row["posts_per_second"] for row in found if row["name"] not in (LOOP, OURS)]
     layers, embedding = systems.parameters(options.model)
     limit = systems.machine_limits()
@@ -64,13 +61,5 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--run", default="bench", help="folder under outputs/")
-    parser.add_argument("--posts", type=int, default=512, help="for all but the first (even)")
-    parser.add_argument("--model", default=STUDENT)
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.worker:
-        systems.answer(inference.measure)
-    else:
-        main(chosen)
+    parser = systems.command(__doc__, posts=512, model=STUDENT)
+    systems.start(parser, main, inference.measure)

@@ -4,14 +4,16 @@ A fresh process gives a peak memory that belongs to one system alone.  What a sy
 told as a ratio to the first one, in one run on one machine, since machines differ and are noisy.
 
     rows = systems.run("teacher", {"released loop": {...}, "ours": {...}}, posts)
-    systems.save(Run("reference"), "teacher", rows, roofline)
+    systems.save(Run("reference"), "teacher", {"engines": rows}, ["name", "seconds_per_post"])
 """
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import time
+import timeit
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,8 +35,13 @@ def sample(count: int) -> list[dict[str, Any]]:
     return drawn[["id", "text", "label"]].sample(frac=1, random_state=1).to_dict("records")
 
 
-def run(benchmark: str, specs: Mapping[str, dict], rows: list[dict]) -> list[dict[str, Any]]:
-    """Each system's own measurements, by its spec; one that fails says so and is left out."""
+def run(
+    benchmark: str, specs: Mapping[str, dict], rows: list[dict], needed: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Each system's own measurements, by its spec; one that fails says so and is left out.
+
+    Raises RuntimeError at once where it is one of ``needed``, without which nothing is compared.
+    """
     found = []
     for name, spec in specs.items():
         request = {"name": name, **spec, "rows": rows[: spec.get("posts", len(rows))]}
@@ -44,26 +51,46 @@ def run(benchmark: str, specs: Mapping[str, dict], rows: list[dict]) -> list[dic
         took = time.perf_counter() - clock
         if done.returncode:
             print(f"{name}: left out\n{done.stderr[-2500:]}", file=sys.stderr, flush=True)
+            if name in needed:
+                raise RuntimeError(f"{name} failed, and the others are compared with it: see above")
             continue
         print(f"{name}: measured in {took:.0f} s", file=sys.stderr, flush=True)
         found.append({"name": name} | json.loads(done.stdout.splitlines()[-1]))
     return found
 
 
-def answer(measure: Callable[..., dict[str, Any]]) -> None:
-    """What ``--worker`` does: one system, from standard input to standard output."""
+def compare(rows: list[dict[str, Any]], first: str) -> None:
+    """Say of each system how many of its labels are those of the ``first``, and drop the labels."""
+    (labels,) = [row["labels"] for row in rows if row["name"] == first]
+    for row in rows:
+        own = row.pop("labels")
+        alike = [own[post] == label for post, label in labels.items()]
+        row["agrees_with_loop"] = sum(alike) / len(alike)
+
+
+def command(about: str, posts: int, model: str) -> argparse.ArgumentParser:
+    """The arguments that the benchmarks of models share; ``--worker`` is for ``run``."""
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
+    parser.add_argument("--run", default="bench", help="folder under outputs/")
+    parser.add_argument("--posts", type=int, default=posts, help="an even number of them")
+    parser.add_argument("--model", default=model)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def start(parser: argparse.ArgumentParser, main: Callable, measure: Callable) -> None:
+    """Run a benchmark; in a worker one system of it, standard input to standard output."""
+    options = parser.parse_args()
+    if not options.worker:
+        return main(options)
     found = tables.to_json(measure(**json.load(sys.stdin)))
     print(json.dumps(json.loads(found)))
 
 
-def best_time(work: Callable[[], Any], times: int = 5) -> float:
-    """Seconds of the fastest of several runs, after one to warm up."""
-    seconds = []
-    for _ in range(times + 1):
-        clock = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - clock)
-    return min(seconds[1:])
+def best_time(work: Callable[[], Any]) -> float:
+    """Seconds of the fastest of five runs, after one to warm up."""
+    _, *seconds = timeit.repeat(work, repeat=6, number=1)
+    return min(seconds)
 
 
 def machine_limits() -> dict[str, float]:

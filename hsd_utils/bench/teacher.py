@@ -84,15 +84,12 @@ def roofline(model: str, unshared: float, answer: float, batch: int) -> dict[str
 
 def main(options: argparse.Namespace) -> None:
     rows = systems.sample(options.posts)
-    found = systems.run("teacher", specs(options.model, options.shots), rows)
+    found = systems.run("teacher", specs(options.model, options.shots), rows, (LOOP, OURS))
     by_name = {row["name"]: row for row in found}
     loop, ours = by_name[LOOP], by_name[OURS]
     for row in found:
         row["ratio_to_released_loop"] = loop["seconds_per_post"] / row["seconds_per_post"]
-        both = [loop["labels"][post] == row["labels"][post] for post in loop["labels"]]
-        row["agrees_with_loop"] = sum(both) / len(both)
-    for row in found:
-        del row["labels"]
+    systems.compare(found, LOOP)
     peers = [row["seconds_per_post"] for row in found if row["name"] not in (LOOP, OURS)]
     asked = [prompts.teacher(row["text"], shots=options.shots) for row in rows]
     own = systems.unshared_tokens(options.model, asked)
@@ -111,15 +108,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--run", default="bench", help="folder under outputs/")
-    parser.add_argument("--posts", type=int, default=192, help="for our engine (even)")
-    parser.add_argument("--model", default=TEACHER)
+    parser = systems.command(__doc__, posts=192, model=TEACHER)
     parser.add_argument("--shots", type=int, default=6)
     parser.add_argument("--profile", action="store_true", help="and our engine's own variants")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.worker:
-        systems.answer(inference.measure)
-    else:
-        main(chosen)
+    systems.start(parser, main, inference.measure)

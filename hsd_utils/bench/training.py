@@ -146,19 +146,15 @@ def measure(*, name: str, model: str, rows: list[dict]) -> dict[str, Any]:
 
 
 def main(options: argparse.Namespace) -> None:
-    found = systems.run(
-        "training",
-        {name: {"model": options.model} for name in MAKERS},
-        systems.sample(options.posts),
-    )
+    specs = {name: {"model": options.model} for name in MAKERS}
+    found = systems.run("training", specs, systems.sample(options.posts), (PLAIN, OURS))
     by_name = {row["name"]: row for row in found}
     for row in found:
         row["ratio_to_plain"] = row["tokens_per_second"] / by_name[PLAIN]["tokens_per_second"]
     ours, limit = by_name[OURS], systems.machine_limits()
     layers, embedding = systems.parameters(options.model)
-    limit["tokens_per_second"] = limit["flops"] / (
-        4 * layers + 4 * embedding * ours["answer_share"]
-    )
+    a_token = 4 * layers + 4 * embedding * ours["answer_share"]
+    limit["tokens_per_second"] = limit["flops"] / a_token
     peers = [row["tokens_per_second"] for row in found if row["name"] != OURS]
     result = {
         "engines": found,
@@ -171,13 +167,5 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--run", default="bench", help="folder under outputs/")
-    parser.add_argument("--posts", type=int, default=160, help="examples, each seen once (even)")
-    parser.add_argument("--model", default=STUDENT)
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.worker:
-        systems.answer(measure)
-    else:
-        main(chosen)
+    parser = systems.command(__doc__, posts=160, model=STUDENT)
+    systems.start(parser, main, measure)

@@ -10,7 +10,7 @@ phrase that makes it one.
 Content warning: the posts are mild, but half of them attack groups of people.  DATA_CARD.md
 says how the corpus was made and what it is not for.
 
-    python -c "from hsd_utils import corpus; print(corpus.describe(corpus.build()))"
+    python -c "from hsd_utils import corpus; print(corpus.build()['text'][0])"
 """
 
 import hashlib
@@ -70,27 +70,6 @@ def templates() -> Iterator[tuple[str, str, str, str]]:
         for functionality, texts in _data(f"templates/{style}.yaml").items():
             for place, text in enumerate(texts, 1):
                 yield style, functionality, f"{style}/{functionality}/{place}", text
-
-
-def describe(table: pd.DataFrame) -> str:
-    """Counts as Markdown, in all and by source (the block of DATA_CARD.md)."""
-    cases = table.groupby("label")["functionality"].nunique()
-    by_source = table.assign(words=table["text"].str.split().str.len()).groupby("source")
-    rows = by_source.agg({"id": "size", "label": "sum", "group": "nunique", "words": "median"})
-    return "\n".join(
-        [
-            f"{len(table)} posts, {table['label'].sum()} of them hateful, from "
-            f"{table['group'].nunique()} templates; {table['target'].nunique()} target groups; "
-            f"{cases[1]} hateful functionalities and {cases[0]} hard negatives.",
-            "",
-            "| source | posts | hateful | templates | words a post (median) |",
-            "|---|---|---|---|---|",
-            *(
-                f"| {row[0]} | " + " | ".join(f"{n:.0f}" for n in row[1:]) + " |"
-                for row in rows.itertuples()
-            ),
-        ]
-    )
 
 
 def _data(name: str) -> dict:

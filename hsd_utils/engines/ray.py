@@ -124,16 +124,11 @@ def _of_vllm(row: dict) -> dict:
         "finish_reason": "length" if counts[1] >= row["sampling_params"]["max_tokens"] else "stop",
         "logprobs": {"content": places} if places else None,
     }
-    usage = {
-        "prompt_tokens": counts[0],
-        "completion_tokens": counts[1],
-        "total_tokens": sum(counts),
-    }
-    head = {"id": row["key"], "object": "chat.completion", "created": 0, "model": ""}
-    return {
-        "key": row["key"],
-        "completion": json.dumps(head | {"choices": [choice], "usage": usage}),
-    }
+    usage = {"prompt_tokens": counts[0], "completion_tokens": counts[1]}
+    usage["total_tokens"] = sum(counts)
+    made = {"id": row["key"], "object": "chat.completion", "created": 0, "model": ""}
+    made |= {"choices": [choice], "usage": usage}
+    return {"key": row["key"], "completion": json.dumps(made)}
 
 
 def load(

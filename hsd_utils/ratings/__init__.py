@@ -31,6 +31,8 @@ SCALE = ("no", "partly", "yes")  # from worst to best
 ANSWERS = (*SCALE[::-1], "skip")
 COLUMNS = ("kind", "sheet", "rater", "item", "side", *QUESTIONS)
 RATER = re.compile(r"rater-[a-z0-9]{4,12}")
+CAP, REST = 40, 12  # posts of a session at most, and hours before the next
+PACE = f"at most {CAP} posts in a session and then {REST} hours of rest"
 _NAMED = 10  # faults named in one error
 
 
@@ -44,6 +46,11 @@ def rubric() -> dict:
 def new_rater() -> str:
     """A random pseudonym; who it stands for is to be written down nowhere in the run."""
     return f"rater-{secrets.token_hex(3)}"
+
+
+def sessions(items: list[dict]) -> dict[str, int]:
+    """Item -> its session, from 1: CAP of them each, in the order of the sheet."""
+    return {item["item"]: place // CAP + 1 for place, item in enumerate(items)}
 
 
 def write(ratings: pd.DataFrame, path: Path) -> None:
@@ -65,11 +72,14 @@ def kind(ratings: pd.DataFrame) -> str:
     return found[0]
 
 
-def check(ratings: pd.DataFrame, items: list[dict], unfinished: bool = False) -> pd.DataFrame:
+def check(
+    ratings: pd.DataFrame, items: list[dict], unfinished: bool = False, file: str = ""
+) -> pd.DataFrame:
     """The ratings with COLUMNS, answers in lower case or None, rows without an answer left out.
 
     Raises ValueError that names rater, item and side of what is malformed, there twice, partial
-    or missing.  ``unfinished`` lets the last two pass: a rater may stop at any time.
+    or missing, or the ``file`` without any answer.  ``unfinished`` lets what is partial or
+    missing pass: a rater may stop at any time.
     """
     absent = [name for name in COLUMNS if name not in ratings]
     if absent:
@@ -106,13 +116,17 @@ def check(ratings: pd.DataFrame, items: list[dict], unfinished: bool = False) ->
         more = f"\n... and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
         raise ValueError("ratings cannot be used:\n" + "\n".join(faults[:_NAMED]) + more)
     if not kept:
-        raise ValueError("no rating was given: every answer is empty")
+        raters = ", ".join(sorted({name for name in map(_text, ratings["rater"]) if name}))
+        raise ValueError(
+            f"{file or 'ratings'}: no rating was given{f' by {raters}' if raters else ''}, every "
+            "answer is empty: have the file filled in, or take it out of ratings/returned"
+        )
     checked = pd.DataFrame(kept, columns=COLUMNS, dtype=object)
     kind(checked)
     return checked
 
 
-def _text(value, lower: bool) -> str | None:
+def _text(value, lower: bool = False) -> str | None:
     text = "" if value is None or value != value else str(value).strip()
     return (text.lower() if lower else text) or None
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from hsd_utils import posts, ratings
-from hsd_utils.ratings import ANSWERS, QUESTIONS, RATER, SIDES, rubric
+from hsd_utils.ratings import ANSWERS, CAP, QUESTIONS, RATER, REST, SIDES, rubric
 from hsd_utils.ratings.sheet import card, instructions
 
 KEYS = {"1": "yes", "2": "partly", "3": "no", "0": "skip"}
@@ -41,8 +41,8 @@ class Form:
         items: list[dict],
         path: Path,
         rater: str,
-        cap: int = 40,
-        rest: float = 12,
+        cap: int = CAP,
+        rest: float = REST,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ):
         if not RATER.fullmatch(rater):
@@ -203,7 +203,8 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
             place = head | {"item": item, "side": side}
             row = rows.setdefault(tuple(place.values()), place | dict.fromkeys(QUESTIONS))
             row[question] = event["answer"]
-    return ratings.check(pd.DataFrame(rows.values(), columns=ratings.COLUMNS), items, True)
+    rated = pd.DataFrame(rows.values(), columns=ratings.COLUMNS)
+    return ratings.check(rated, items, unfinished=True, file=path.name)
 
 
 def exposure(*paths: Path, items: list[dict]) -> pd.DataFrame:

@@ -1,9 +1,10 @@
 """The sheet as Label Studio tasks, its labelling configuration, and its export read back.
 
 Import the tasks, paste the configuration under Labeling Interface and ``instructions.md`` under
-Instructions, shown before labelling: whoever submits has agreed to it.  Export as JSON.  Raters
-become pseudonyms by their numbers; names and addresses in the export are not taken over, and
-predictions (answers by a model) are not ratings.
+Instructions, shown before labelling: whoever submits has agreed to it.  Each task says which
+session it belongs to, and can be filtered by it.  Export as JSON.  Raters become pseudonyms by
+their numbers; names and addresses in the export are not taken over, and predictions (answers by
+a model) are not ratings.
 
     label_studio.write(items, run.ratings("label_studio_tasks.json"), run.ratings("config.xml"))
     rated = label_studio.read(run.ratings("export.json"), items)
@@ -21,10 +22,11 @@ from hsd_utils.ratings.sheet import STYLE, card
 
 
 def config() -> str:
-    """The labelling configuration: two cards, three questions about each."""
+    """The labelling configuration: the session, two cards, three questions about each."""
     told = rubric()
     rows = ["<View>", f"  <Style>{STYLE}</Style>"]
     rows.append(f"  <Header value={quoteattr(told['warning'])}/>")
+    rows.append('  <Header size="5" value="$session"/>')
     for side in SIDES:
         rows.append(f'  <HyperText name="{side}" value="${side}" valueType="text" inline="true"/>')
         for question in QUESTIONS:
@@ -38,10 +40,12 @@ def config() -> str:
 
 
 def tasks(items: list[dict]) -> list[dict]:
-    """A task an item: the cards as escaped HTML, and what ties answers to the sheet."""
+    """A task an item: its session, the cards as escaped HTML, what ties answers to the sheet."""
+    session = ratings.sessions(items)
     return [
         {
             "data": {"kind": "human", "sheet": item["sheet"], "item": item["item"]}
+            | {"session": f"Session {session[item['item']]}: {ratings.PACE}"}
             | {side: card(item, side) for side in SIDES}
         }
         for item in items
@@ -67,7 +71,8 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
         raise ValueError(
             f"{path.name} is no export of these tasks ({error!r}): export as JSON, not JSON-MIN"
         ) from None
-    return ratings.check(pd.DataFrame(rows, columns=COLUMNS, dtype=object), items, True)
+    rated = pd.DataFrame(rows, columns=COLUMNS, dtype=object)
+    return ratings.check(rated, items, unfinished=True, file=path.name)
 
 
 def _rows(task: dict, annotation: dict) -> list[dict]:

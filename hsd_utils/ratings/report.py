@@ -1,4 +1,4 @@
-"""What the ratings say, for people: three tables, a figure of stacked bars, and two lists.
+"""What the ratings say, for people: three tables, a figure of stacked bars, and three lists.
 
 Of simulated ratings every caption, table row and figure says that no person gave them.
 
@@ -22,7 +22,7 @@ TITLES = {
     "correct_gold": "correct (gold label)",
 }
 NAMES = ("ratings", "ratings_agreement", "ratings_equivalence")
-LISTS = ("ratings_left_out", "ratings_disagreements")
+LISTS = ("ratings_left_out", "ratings_disagreements", "ratings_exposure")
 BANNER = "SIMULATED, rated by no person: "
 _GREYS = {"yes": "#4d4d4d", "partly": "#a6a6a6", "no": "#e6e6e6"}
 
@@ -79,14 +79,19 @@ def save(found: dict, run: Run) -> Figure:
 def save_lists(
     rated: pd.DataFrame, items: list[dict], key: list[dict], run: Run
 ) -> dict[str, pd.DataFrame]:
-    """The tables LISTS, whole: what each rater left out, and every answer on which they differ.
+    """The tables LISTS, whole: what each left out, where they differ, how much each saw.
 
     They name raters, items and sides; whose answer it is, and of which post, says the key alone.
     """
     kind = ratings.kind(rated)
     differ = results.disagreements(rated, key).drop(columns=["id", "model"])
-    found = dict(zip(LISTS, (results.left_out(rated, items), differ), strict=True))
-    captions = ("Questions left out, by rater and item.", "Answers on which raters differ.")
+    lists = (results.left_out(rated, items), differ, results.exposure(rated, items))
+    found = dict(zip(LISTS, lists, strict=True))
+    captions = (
+        "Questions left out, by rater and item.",
+        "Answers on which raters differ.",
+        "Posts that raters answered something about, and sessions that they began.",
+    )
     for (name, frame), caption in zip(found.items(), captions, strict=True):
         frame.insert(0, "ratings", kind)
         tables.save(frame, run, name, (BANNER if kind == "simulated" else "") + caption)

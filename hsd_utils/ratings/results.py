@@ -20,6 +20,7 @@ from statsmodels.stats.proportion import proportion_confint
 from hsd_utils import ratings, statistics
 from hsd_utils.paths import Run
 from hsd_utils.ratings import (
+    ANSWERS,
     QUESTIONS,
     SCALE,
     SIDES,
@@ -89,6 +90,23 @@ def left_out(rated: pd.DataFrame, items: list[dict]) -> pd.DataFrame:
     absent = rated.set_index(places.names)[list(QUESTIONS)].reindex(places).isna()
     named = absent.apply(lambda row: ", ".join(row.index[row]), axis=1)
     return named[named != ""].rename("questions").reset_index()
+
+
+def exposure(rated: pd.DataFrame, items: list[dict]) -> pd.DataFrame:
+    """How much each rater saw, as far as answers tell, whatever way they rated.
+
+    Columns rater, posts, hate (of them), skipped (whole), sessions (begun).  Of posts without an
+    answer, and of time, only a form knows: ``form.exposure``.
+    """
+    hateful = {item["item"] for item in items if item["gold"]}
+    skip = rated[list(QUESTIONS)].eq(ANSWERS[-1]).all(axis=1)
+    known = {"hate": rated["item"].isin(hateful), "skipped": skip}
+    known["session"] = rated["item"].map(ratings.sessions(items))
+    seen = rated.assign(**known).groupby(["rater", "item"])
+    seen = seen.agg({"hate": "any", "skipped": "all", "session": "first"}).groupby("rater")
+    counts = seen[["hate", "skipped"]].sum()
+    counts.insert(0, "posts", seen.size())
+    return counts.assign(sessions=seen["session"].nunique()).reset_index()
 
 
 def joined(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:

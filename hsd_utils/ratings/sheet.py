@@ -20,7 +20,7 @@ import pandas as pd
 
 from hsd_utils import posts, verdict
 from hsd_utils.paths import Run
-from hsd_utils.ratings import ANSWERS, QUESTIONS, SIDES, rubric
+from hsd_utils.ratings import ANSWERS, PACE, QUESTIONS, SIDES, rubric
 
 WORDS = ("not hate", "hate")
 STYLE = """
@@ -143,7 +143,7 @@ def instructions() -> str:
     """What raters read first, as Markdown."""
     told = rubric()
     lines = ["# Rating explanations", "", told["warning"], "", "## Before you begin", ""]
-    lines += [f"- {line}" for line in told["consent"]]
+    lines += [f"- {line}" for line in [*told["consent"], f"The pace: {PACE}."]]
     lines += ["", "## Support", "", *(f"- {line}" for line in told["support"])]
     lines += ["", "## Questions", "", "Each is asked of A and of B."]
     lines += ["", *(f"- **{name}**: {told['questions'][name]}" for name in QUESTIONS)]

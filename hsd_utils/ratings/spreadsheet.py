@@ -21,6 +21,7 @@ from hsd_utils.ratings.sheet import WORDS
 from hsd_utils.readers import tables
 
 SHOWN = ("text", "reference_label", "answer_label", "explanation")
+SESSION = f"session ({ratings.PACE})"  # a header that says what to do, and is not read back
 _BREAKS = r"\t\r\n\v\f\x85\u2028\u2029"
 _BEGINS = rf"(?:\A|(?<=[;,{_BREAKS}]))"  # where one of the usual separators has a cell begin
 # Spaces and quotation marks may be dropped from a cell's beginning; breaks begin one themselves.
@@ -40,17 +41,19 @@ def write(items: list[dict], path: Path, rater: str, given: pd.DataFrame | None 
     """A CSV of one rater, a row an item and side, with answers already ``given`` filled in.
 
     Empty, it is marked human.  The rater writes yes under ``consent`` in any row (see
-    ``sheet.instructions``) and an answer under each question, or leaves a row empty.
+    ``sheet.instructions``) and an answer under each question, or leaves a row empty.  Whether
+    the sessions were kept a CSV cannot tell: ``results.exposure`` counts what was answered.
     """
     done, head = {}, {"kind": "human", "sheet": items[0]["sheet"], "rater": rater, "consent": ""}
     if given is not None:
         mine = given[given["rater"] == rater]
         head |= {"kind": ratings.kind(mine), "consent": "yes"}
         done = {(row["item"], row["side"]): row for row in mine.to_dict("records")}
+    session = ratings.sessions(items)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without the mark at the beginning Excel takes UTF-8 for its own code page.
     with open(path, "w", newline="", encoding="utf-8-sig") as file:
-        writer = csv.DictWriter(file, [*head, "item", "side", *SHOWN, *QUESTIONS])
+        writer = csv.DictWriter(file, [*head, SESSION, "item", "side", *SHOWN, *QUESTIONS])
         writer.writeheader()
         for item in items:
             for side in SIDES:
@@ -61,7 +64,8 @@ def write(items: list[dict], path: Path, rater: str, given: pd.DataFrame | None 
                     WORDS[item[side]["label"]],
                     " | ".join(f"“{e['input']}”: {e['explanation']}" for e in told),
                 )
-                row = head | {"item": item["item"], "side": side}
+                row = head | {SESSION: str(session[item["item"]])}
+                row |= {"item": item["item"], "side": side}
                 row |= dict(zip(SHOWN, shown, strict=True))
                 answers = done.get((item["item"], side), {})
                 row |= {question: answers.get(question) or "" for question in QUESTIONS}
@@ -78,7 +82,7 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
     if counts["dropped"]:
         raise ValueError(f"{path.name}: {counts['dropped']}: save it as CSV with all columns")
     rows = rows.fillna("").map(restore)
-    rated = ratings.check(rows, items, unfinished=True)
+    rated = ratings.check(rows, items, unfinished=True, file=path.name)
     if not rows["consent"].str.strip().str.lower().eq("yes").any():
         raise ValueError(f"{path.name}: {rated['rater'][0]} has not written yes under consent")
     texts = {item["item"]: _letters(item["text"]) for item in items}

@@ -16,6 +16,7 @@ as published: cleaning is a step of its own, in ``sampling``.
 import io
 import json
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,19 @@ def stormfront() -> tuple[pd.DataFrame, dict]:
     return posts, _with_file(counts, path) if path.is_file() else counts
 
 
+CLASSES = {"hatespeech": "hate", "offensive": "offensive", "normal": "normal"}
+
+
+def hatexplain_records(ids: Iterable[str]) -> dict[str, dict]:
+    """The published records of those posts of a sample that are called "hatexplain-<key>".
+
+    Raises as ``files.find`` where there are such posts and the data set is not to be had.
+    """
+    wanted = {i: i.removeprefix("hatexplain-") for i in ids if i.startswith("hatexplain-")}
+    records = json.loads(files.find("hatexplain").read_bytes()) if wanted else {}
+    return {post: records[key] for post, key in wanted.items() if key in records}
+
+
 def hatexplain() -> tuple[pd.DataFrame, dict]:
     """Class by majority of the annotators, posts without one left out; tokens joined by spaces.
 
@@ -75,7 +89,6 @@ def hatexplain() -> tuple[pd.DataFrame, dict]:
         records = json.loads(path.read_bytes())
     except ValueError:
         raise ValueError(f"{path} is not JSON: it was cut off; remove it and run again") from None
-    names = {"hatespeech": "hate", "offensive": "offensive", "normal": "normal"}
     rows, undecided = [], 0
     for key, record in records.items():
         votes = Counter(note["label"] for note in record["annotators"])
@@ -89,7 +102,7 @@ def hatexplain() -> tuple[pd.DataFrame, dict]:
             {
                 "id": key,
                 "text": " ".join(record["post_tokens"]),
-                "class": names[label],
+                "class": CLASSES[label],
                 "agreement": most / votes.total(),
                 "target": ", ".join(targets) or None,
                 "rationale": spans(record["post_tokens"], record["rationales"]),

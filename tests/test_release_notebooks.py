@@ -1,0 +1,67 @@
+"""Notebooks 04, 06 and 07 on a restored run: what they ask of the teacher is in the release.
+
+Fake models; the real ones, and 03 and 08, are in test_restored (make test-full).
+"""
+
+import json
+import shutil
+
+import matplotlib.pyplot as plt
+import pytest
+import test_release
+from evaluated import execute, fake
+from test_explanations_notebook import Letters
+from test_release import made
+from test_release import opened as opened  # a fixture
+
+from hsd_utils import encoder, provenance, release, scoring
+from hsd_utils.paths import Run
+
+pytestmark = pytest.mark.slow
+SIZES = {"distil": 24, "dev": 8, "cal": 16, "eval": 24}
+DRAWN = {"resamples": 20}
+ASKING = {
+    "04_evaluation": {"retrieved_posts": 8},
+    "06_explanations": {"faithful_posts": 8, "attributions": True, "least_posts": 2},
+    "07_generalisation": {"teacher_posts": 12, "functional_posts": 40, "unused_posts": 40}
+    | {"disturbed_posts": 4},
+}
+
+
+def rest(run):
+    """What 03 leaves behind, then 04, 06 and 07; returns what they found out about the teacher."""
+    adapter = run.folder / "students" / "s" / "adapter_model.safetensors"
+    adapter.parent.mkdir(parents=True)
+    adapter.touch()
+    student = {"folder": "s", "base": "a/b", "label_source": "gold"}
+    provenance.write_json(run.results("03_qlora_distillation"), {"student": student})
+    for stage, parameters in ASKING.items():
+        execute(stage, run=run.name, **DRAWN, **parameters)
+        plt.close("all")
+    metrics = json.loads(run.metrics.read_text())
+    found = [metrics["models"]["teacher"], metrics["supervised_alike"]["retrieved"]]
+    found += [metrics["explanations"]["measures"]["teacher"], metrics["hatecheck"]["with_teacher"]]
+    reasons = json.loads(run.table("reasons", "json").read_text())
+    policies = [row for row in metrics["generalisation"]["policies"] if row["model"] == "teacher"]
+    assert found[1]["posts"] == 8 and policies and reasons[0]["explainer"] == "teacher"
+    return [*found, reasons[0], policies, metrics["generalisation"]["completion"]]
+
+
+def test_they_ask_the_teacher_for_nothing_that_is_not_in_the_release(opened, tmp_path, monkeypatch):
+    plt.switch_backend("agg")
+    plt.rcParams["savefig.dpi"] = 40
+    monkeypatch.setattr(test_release, "SIZES", SIZES)
+    monkeypatch.setattr(encoder, "load", Letters)
+    monkeypatch.setattr(
+        scoring,
+        "student",
+        lambda trained, asked, adapter=None: fake(0.5 if adapter else 3, f"fake/{adapter}"[:9]),
+    )
+    run, again = made()[0], Run("again")
+    expected = rest(run)
+    release.pack(run, tmp_path / "package")
+    monkeypatch.setenv("HSD_CACHE", str(tmp_path / "elsewhere"))
+    shutil.rmtree(run.folder)
+    asked = len(opened.asked)
+    release.restore(tmp_path / "package", again)
+    assert rest(again) == expected and len(opened.asked) == asked
