@@ -6,6 +6,7 @@ It runs in PyTorch on the CPU; the weights come as those of the other models do 
 """
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
@@ -24,9 +25,15 @@ class Encoder:
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer = model.eval(), tokenizer
+        self.known: dict[str, np.ndarray] = {}
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        return np.array([hidden.mean(axis=0) for hidden, _ in self._tokens(texts)])
+        """Each text is encoded once: one source against many asks for the same posts again."""
+        new = dict.fromkeys(text for text in texts if text not in self.known)
+        new = sorted(new, key=len)  # less padding
+        for text, (hidden, _) in zip(new, self._tokens(new), strict=True):
+            self.known[text] = hidden.mean(axis=0)
+        return np.array([self.known[text] for text in texts])
 
     def words(self, texts: list[str]) -> list[np.ndarray]:
         """For each text an array (n_words, d); a word without tokens of its own has zeros."""
@@ -59,8 +66,9 @@ class Encoder:
                 yield hidden[row][mask], places.tolist()
 
 
+@cache
 def load(name: str = NAME) -> Encoder:
-    """The encoder.  Raises ConnectionError where neither cache nor network has its weights."""
+    """The encoder, one for all who ask.  Raises ConnectionError where neither cache nor network has its weights."""
     from transformers import AutoModel, AutoTokenizer
 
     folder = models.fetch(name)

@@ -49,7 +49,7 @@ def measure(
     seed: int,
 ) -> pd.DataFrame:
     """A row a post and method: post (its position), predicted, method, words (how many are
-    marked), comprehensiveness, sufficiency.
+    marked), share (of the post's words), comprehensiveness, sufficiency.
 
     masks: method -> one mask (n_words,) a post; "quotes" is among them and gives the length of
     the stretches of each post; a mask None leaves the post out of a method.  "random" is the
@@ -80,7 +80,8 @@ def measure(
     rows["words"] = rows.pop("mask").map(np.sum)
     wide = _wide(rows)
     wide.insert(1, "predicted", np.asarray(predicted)[wide["post"]])
-    return wide
+    size = np.array([max(1, len(spans.words(text))) for text in texts])
+    return wide.assign(share=wide["words"] / size[wide["post"]])
 
 
 def _spread(every: list[np.ndarray], most: int) -> list[np.ndarray]:

@@ -74,11 +74,14 @@ def read(path: Path = FILE) -> dict[str, Any]:
     final = dict.fromkeys(pair[side] for pair in grid["finals"] for side in "ab")
     final.pop("teacher", None)
     _known(final, [name for name in names if made[name]["final"]], "a final cell")
-    cells = []
+    cells, waiting = [], list(final)
     for block in grid["factors"]:
         cells += [made[row["name"]] for row in block.get("cells", [])]
-        if "cells" not in block:  # one pair after the other, so that the first is whole soon
-            cells += [made[name] | {"seed": seed} for name in final for seed in others]
+        if "cells" not in block:  # further seeds: of some final cells, or of all that wait
+            _known(block.get("of", []), waiting, "a final cell that waits for its seeds")
+            now = block.get("of", waiting)
+            cells += [made[name] | {"seed": seed} for name in now for seed in others]
+            waiting = [name for name in waiting if name not in now]
     beside: dict[str, list[str]] = {}
     for block in grid["factors"]:
         _known(block.get("beside", []), names, "a cell")

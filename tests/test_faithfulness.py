@@ -45,6 +45,7 @@ def test_by_hand_for_a_post_predicted_as_hate():
     assert found.at["random", "comprehensiveness"] == pytest.approx(0.7 / 7)
     assert found.at["leave-one-out", "comprehensiveness"] == pytest.approx(0.5)
     assert set(found["words"]) == {1} and set(found["predicted"]) == {1}
+    assert set(found["share"]) == {1 / 7}
 
 
 def test_for_a_post_predicted_as_not_hate_it_is_the_other_way_round():

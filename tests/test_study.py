@@ -31,7 +31,7 @@ def order(cells):
 def test_the_grid_of_the_project_can_be_read_and_asks_for_what_the_plan_tests():
     grid, plan = study.read(), analysis_plan.read()
     names = [cell["name"] for cell in grid["cells"]]
-    assert names[:5] == ["label_only", "soft labels", "gold", "the teacher", "weighted"]
+    assert names[:4] == ["soft labels", "the teacher", "label_only", "gold"]
     assert set(grid["beside"]["training size"]) == {"gold", "soft labels", "the teacher"}
     claims = {pair.get("plan"): pair for pair in grid["finals"]}
     assert {"C2", "C4"} <= set(claims) and set(claims) - {None} <= set(plan["confirmatory"])
@@ -51,6 +51,11 @@ def test_cells_of_one_seed_come_first_and_the_final_ones_come_again(grid):
     made = grid()
     wanted = "label_only-0 soft-0 weighted-0 soft-1 weighted-1 label_only-1 2 shots-0"
     assert " ".join(order(made["cells"])) == wanted
+    early = GRID.replace(
+        "  - factor: objective", "  - {factor: seeds, of: [soft]}\n  - factor: objective"
+    )
+    wanted = "label_only-0 soft-0 soft-1 weighted-0 weighted-1 label_only-1 2 shots-0"
+    assert " ".join(order(grid(early)["cells"])) == wanted
     assert made["cells"][2]["changes"]["alpha"] == 0.3
     assert made["cells"][2]["differs"] == {"objective": "weighted", "alpha": 0.3}
 
@@ -72,6 +77,7 @@ def test_cells_of_one_seed_come_first_and_the_final_ones_come_again(grid):
             "factor: shots\n    beside: [sofd]",
             "'sofd' is not a cell; did you mean",
         ),
+        ("further seeds", "seeds\n    of: [2 shots]", "'2 shots' is not a final cell that waits"),
         ("a: soft,", "a: sotf,", "'sotf' is not a final cell; did you mean 'soft'"),
     ],
 )
