@@ -68,7 +68,10 @@ class Encoder:
 
 @cache
 def load(name: str = NAME) -> Encoder:
-    """The encoder, one for all who ask.  Raises ConnectionError where neither cache nor network has its weights."""
+    """The encoder, one for all who ask.
+
+    Raises ConnectionError where neither cache nor network has its weights.
+    """
     from transformers import AutoModel, AutoTokenizer
 
     folder = models.fetch(name)
