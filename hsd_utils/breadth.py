@@ -12,6 +12,7 @@ import pandas as pd
 
 from hsd_utils import baselines, bootstrap, contamination, metrics
 
+FEWEST = 5  # posts of a label, on which a ROC-AUC says anything at all
 COLUMNS = ["model", "source", "posts", "learned_from", "with it", "without it"]
 COLUMNS += ["equal_size", "many", "one", "many - one", "alone"]
 
@@ -25,14 +26,15 @@ def compare(
     ``with it`` and ``without it`` learned from ``learned_from`` posts, ``many`` and ``one`` (the
     mean over single sources) from ``equal_size``.  Measures are ROC-AUC as {value, low, high},
     95% percentile intervals over the tested posts; ``alone`` has each single source's value.
-    A source is left out where its posts are of one label, or fewer than two others can teach:
-    one whose own posts are of one label cannot.
+    A source is left out where it has fewer than FEWEST posts of a label, or fewer than two others
+    can teach: one whose own posts are of one label cannot.
     """
     rows, differences = [], []
     able = taught[taught.groupby("source")["label"].transform("nunique") == 2]
     for source in sorted(taught["source"].unique()):
         target, others = tested[tested["source"] == source], able[able["source"] != source]
-        if target["label"].nunique() < 2 or others["source"].nunique() < 2:
+        least = min((target["label"] == label).sum() for label in (0, 1))
+        if least < FEWEST or others["source"].nunique() < 2:
             continue
         label, size = target["label"].to_numpy(), int(others.groupby("source").size().min())
         weights = [np.ones((1, len(label))), *metrics.draws(label, resamples, seed)]

@@ -174,9 +174,13 @@ def _breadth(found) -> dict:
     few = "at most four sources are at hand, the paper has 36"
     if not (measured := found.get("generalisation", {}).get("breadth")):
         return _untested(experiment, f"{NOT_RUN.format('07')}; {few}")
-    model, overall = next(iter(measured["overall"].items()))
+    overall = measured["overall"]
+    (model, first), *others = overall.items()
     note = f"{model}, mean over {sum(r['model'] == model for r in measured['rows'])} sources; {few}"
-    return _row(experiment, overall, None, "gold", "tables/breadth.json", note)
+    note += "".join(f"; {name}: {tables.interval(found)}" for name, found in others)
+    verdicts = {verdict(found) for found in overall.values()}  # of learners that disagree: none
+    judged = verdicts.pop() if len(verdicts) == 1 else "inconclusive"
+    return _row(experiment, first, judged, "gold", "tables/breadth.json", note)
 
 
 def _posts(found) -> dict:

@@ -82,3 +82,10 @@ def test_a_source_of_one_label_teaches_nobody_and_stands_in_nobody_s_way():
     rows, _ = breadth.compare(taught, tables(40), "tfidf_lr", resamples=50, seed=0)
     assert rows["source"].tolist() == ["x", "y", "z"] and set(rows["learned_from"]) == {48}
     assert all("w" not in alone for alone in rows["alone"])
+
+
+def test_a_source_with_hardly_a_post_of_a_label_is_not_tested():
+    tested = tables(40)
+    few = tested[(tested["source"] == "y") & (tested["label"] == 1)].index[breadth.FEWEST - 1 :]
+    rows, _ = breadth.compare(tables(24), tested.drop(few), "tfidf_lr", resamples=20, seed=0)
+    assert rows["source"].tolist() == ["x", "z"]

@@ -168,7 +168,12 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
         assert any(f["value"] is not None for f in split[measure])
     faithful = pd.DataFrame(json.loads(run.table("faithfulness", "json").read_text()))
     assert set(faithful["method"]) == {"quotes", "lexicon", "random", "leave-one-out"}
-    assert set(faithful["predicted"]) == {"all", "hate", "not hate"}
+    brief = "hate, at most half quoted"
+    assert set(faithful["predicted"]) == {"all", "hate", "not hate", brief}
+    posts = faithful[faithful["method"] == "quotes"].pivot(
+        index="explainer", columns="predicted", values="posts"
+    )
+    assert (posts[brief].dropna() <= posts["hate"][posts[brief].notna()]).all()
     every = faithful[(faithful["predicted"] == "all") & (faithful["explainer"] == "teacher")]
     value = every.set_index("method")["comprehensiveness"].map(lambda found: found["value"])
     assert value["leave-one-out"] > max(value["random"], value["quotes"])
