@@ -12,7 +12,7 @@ import pandas as pd
 
 from hsd_utils import baselines, bootstrap, contamination, metrics
 
-FEWEST = 5  # posts of a label, on which a ROC-AUC says anything at all
+FEWEST = 5  # posts of a label: fewer teach nothing, and no ROC-AUC rests on them
 COLUMNS = ["model", "source", "posts", "learned_from", "with it", "without it"]
 COLUMNS += ["equal_size", "many", "one", "many - one", "alone"]
 
@@ -27,10 +27,11 @@ def compare(
     mean over single sources) from ``equal_size``.  Measures are ROC-AUC as {value, low, high},
     95% percentile intervals over the tested posts; ``alone`` has each single source's value.
     A source is left out where it has fewer than FEWEST posts of a label, or fewer than two others
-    can teach: one whose own posts are of one label cannot.
+    can teach, which takes as many.
     """
     rows, differences = [], []
-    able = taught[taught.groupby("source")["label"].transform("nunique") == 2]
+    enough = pd.crosstab(taught["source"], taught["label"]).reindex(columns=[0, 1], fill_value=0)
+    able = taught[taught["source"].map((enough >= FEWEST).all(axis=1))]
     for source in sorted(taught["source"].unique()):
         target, others = tested[tested["source"] == source], able[able["source"] != source]
         least = min((target["label"] == label).sum() for label in (0, 1))

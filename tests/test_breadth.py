@@ -89,3 +89,8 @@ def test_a_source_with_hardly_a_post_of_a_label_is_not_tested():
     few = tested[(tested["source"] == "y") & (tested["label"] == 1)].index[breadth.FEWEST - 1 :]
     rows, _ = breadth.compare(tables(24), tested.drop(few), "tfidf_lr", resamples=20, seed=0)
     assert rows["source"].tolist() == ["x", "z"]
+
+
+def test_sources_too_small_to_teach_leave_no_row():
+    rows, overall = breadth.compare(tables(4), tables(40), "tfidf_lr", resamples=20, seed=0)
+    assert rows.empty and overall["value"] is None and overall["reason"]
