@@ -171,7 +171,7 @@ def _cost(found) -> dict:
 
 def _breadth(found) -> dict:
     experiment = "ROC-AUC on a source left out: learned from all others - from one, equal size"
-    few = "at most four sources are at hand, the paper has 36"
+    few = "at most four sources are at hand that people wrote, the paper has 36"
     if not (measured := found.get("generalisation", {}).get("breadth")):
         return _untested(experiment, f"{NOT_RUN.format('07')}; {few}")
     overall = measured["overall"]

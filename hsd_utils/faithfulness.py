@@ -13,7 +13,6 @@ words was found to do (the upper reference, see ``measure``).
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -171,7 +170,6 @@ def occlusion(encode: Callable, texts: Sequence[str], labels: Sequence[int], see
     """
     model = LogisticRegression(max_iter=1000, random_state=seed).fit(encode(list(texts)), labels)
 
-    @cache  # every model's posts are the same
     def scores(text: str) -> np.ndarray:
         size = len(spans.words(text))
         left = [spans.without(text, mask) for mask in spans.windows(size, 1)]

@@ -27,6 +27,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from hsd_utils import (
+    contamination,
     metrics,
     objectives,
     paths,
@@ -127,8 +128,7 @@ def key(run: Run, cell: Mapping[str, Any], size: int) -> str:
     samples = [paths.sha256(run.sample(split)) for split in paths.SPLITS]
     teacher = json.loads(run.results("02_cot_teacher").read_text(encoding="utf-8"))["teacher"]
     teacher = [teacher.get(name) for name in ("model", "engine", "prompt")]
-    about = [settings(run, cell), cell["final"], size, samples, teacher]
-    whole = json.dumps(about, sort_keys=True)
+    whole = json.dumps([settings(run, cell), cell["final"], size, samples, teacher], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
@@ -183,13 +183,13 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
         p = supervision.teacher_p(run, table, used["prompts"])
     else:
         wanted = round(used["size"] * size)
+        judges = min(100, max(4, wanted // 5))
         chosen = {
             "distil": supervision.posts_for(run, used, wanted),
-            "dev": supervision.spread(samples["dev"], min(100, max(4, wanted // 5))),
+            "dev": contamination.spread(samples["dev"], ["source", "label"], judges),
         }
         targets = {s: supervision.taught(run, rows, used) for s, rows in chosen.items()}
-        slug = re.sub(r"\W+", "-", cell["name"])
-        folder = run.study(f"{slug}-{cell['seed']}")
+        folder = run.study(re.sub(r"\W+", "-", f"{cell['name']}-{cell['seed']}"))
         trained = trial.fit(targets, used, folder) | {"n": len(targets["distil"])}
         trained |= {key: used[key] for key in ("objective", "label_source")}
         about = {"base": used["student"], **{k: used[k] for k in ("objective", "label_first")}}

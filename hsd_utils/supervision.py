@@ -57,13 +57,8 @@ def posts_for(run: Run, settings: Mapping[str, Any], size: int) -> pd.DataFrame:
     """
     distil = posts.read_jsonl(run.sample("distil"))
     if size <= len(distil):
-        return spread(distil, size)
+        return contamination.spread(distil, ["source", "label"], size)
     return pd.concat([distil, _further(run, size - len(distil))], ignore_index=True)
-
-
-def spread(table: pd.DataFrame, size: int) -> pd.DataFrame:
-    """The first posts of each source and label, ``size`` in all, evenly."""
-    return contamination.spread(table, ["source", "label"], size)
 
 
 @lru_cache

@@ -17,6 +17,7 @@ from hsd_utils import (
     corpus,
     encoder,
     engines,
+    ledger,
     paths,
     posts,
     predictions,
@@ -148,6 +149,7 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     _, shown = executed()
     written = json.loads((run.folder / "explanations.json").read_text())
     assert set(written) == set(MODELS)  # "human" only where people rated
+    assert [read["notebook"] for read in ledger.entries(run, "eval")] == ["06_explanations"]
     for found in written.values():
         assert set(found) == MEASURES
         for measure in found.values():
