@@ -83,15 +83,9 @@ def finals(
     too (C3).  A pair that stands for no claim of the plan is exploratory, its p_holm null.
     """
     label, metric = held_out["label"].to_numpy(), plan["primary"]
-    teacher = predictions.load(run.predictions("teacher", "eval")).set_index("id")
     made, family = [], [row for row in others if row["b"] != "teacher"]
     for pair in pairs:
-        sides = [
-            [teacher.loc[held_out["id"]]]
-            if pair[side] == "teacher"
-            else trainings(run, done, pair[side], held_out, "eval")
-            for side in "ab"
-        ]
+        sides = [trainings(run, done, pair[side], held_out, "eval") for side in "ab"]
         drawn, tested = {"resamples": plan["resamples"], "seed": seed}, {}
         for name, column in MEASURES.items():
             a, b = ([rows[column].to_numpy() for rows in side] for side in sides)

@@ -73,9 +73,9 @@ def read(path: Path = FILE) -> dict[str, Any]:
     first, *others = grid["seeds"]
     made = {row["name"]: _cell(row, grid["baseline"], first) for row in rows}
     final = dict.fromkeys(pair[side] for pair in grid["finals"] for side in "ab")
-    final.pop("teacher", None)
     _known(final, [name for name in names if made[name]["final"]], "a final cell")
-    cells, waiting = [], list(final)
+    # The teacher is not trained, so one seed is all there is of it.
+    cells, waiting = [], [name for name in final if made[name]["changes"]["model"] != "teacher"]
     for block in grid["factors"]:
         cells += [made[row["name"]] for row in block.get("cells", [])]
         if "cells" not in block:  # further seeds: of some final cells, or of all that wait

@@ -8,7 +8,7 @@ from pathlib import Path
 from fakes import FakeEngine
 from scipy.special import expit
 
-from hsd_utils import posts, predictions, prompts, provenance, readers, sampling, scoring, trial
+from hsd_utils import posts, prompts, provenance, readers, sampling, scoring, trial
 from hsd_utils.paths import Run
 from hsd_utils.scoring import Classifier
 from hsd_utils.store import Store
@@ -27,13 +27,14 @@ factors:
     cells:
       - {name: label_only, final: true}
       - {name: soft, label_source: teacher_soft, final: true}
+      - {name: the teacher, model: teacher, final: true}
   - factor: objective
     cells: [{name: weighted, objective: weighted, alpha: 0.3, final: true}]
   - factor: further seeds
   - factor: shots
     cells: [{name: 2 shots, model: teacher, prompts: [{shots: 2}]}]
 finals:
-  - {claim: C2, plan: C2, a: soft, b: teacher}
+  - {claim: C2, plan: C2, a: soft, b: the teacher}
   - {claim: C4a, plan: C4, a: weighted, b: label_only}
 """
 
@@ -74,10 +75,6 @@ class Lab:
         patch.setattr(scoring, "teacher", self.teacher)
         patch.setattr(scoring, "student", self.student)
         patch.setattr(trial, "fit", self.fit)
-        held_out = self.samples["eval"]
-        p = [said(0.8, "teacher", whole)[text] for text in held_out["text"]]
-        rows = held_out[["id"]].assign(p_hate=p, predicted=[int(x >= 0.5) for x in p])
-        predictions.write(rows, RUN.predictions("teacher", "eval"))
 
     @contextmanager
     def opener(self, noise, name, converse=prompts.student):

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 from studied import GRID, RUN, Lab
 
-from hsd_utils import ablations, figures_study, ledger, paths, predictions, statistics, study
+from hsd_utils import ablations, figures_study, ledger, paths, statistics, study
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_cells_trained_in_the_notebook_are_shown_and_the_rest_is_left(lab):
     (row,) = found["cells"]
     assert row["name"] == "soft" and row["seeds"] == [0] and row["difference"] == {}
     assert row["supervision"] == "teacher" and row["n"] == 16 and row["split"] == "dev"
-    assert len(found["left"]) == 6 and found["finals"] == []
+    assert len(found["left"]) == 7 and found["finals"] == []
     assert ledger.entries(RUN) == [] and lab.fitted == ["soft-0"]
     execute(["soft"])
     assert lab.fitted == ["soft-0"]  # finished cells are not trained again
@@ -49,8 +49,8 @@ def test_cells_trained_in_the_notebook_are_shown_and_the_rest_is_left(lab):
 
 def test_without_any_cell_it_shows_the_grid(lab):
     names, found = execute([])
-    assert found["cells"] == [] and len(found["left"]) == 7 and names["shown"] == {}
-    assert len(names["listed"]) == 4
+    assert found["cells"] == [] and len(found["left"]) == 8 and names["shown"] == {}
+    assert len(names["listed"]) == 5
 
 
 def test_an_unknown_cell_is_refused(lab):
@@ -84,7 +84,7 @@ def test_a_whole_study_is_summed_up_and_its_final_pairs_are_tested(lab):
 
     c2, c4 = found["finals"]
     taught = ablations.trainings(RUN, done, "soft", held_out, "eval")
-    teacher = predictions.load(RUN.predictions("teacher", "eval"))
+    (teacher,) = ablations.trainings(RUN, done, "the teacher", held_out, "eval")
     expected = statistics.hierarchical(
         held_out["label"],
         [rows["predicted"] for rows in taught],
@@ -104,7 +104,7 @@ def test_a_whole_study_is_summed_up_and_its_final_pairs_are_tested(lab):
 
 def test_a_pair_waits_for_all_its_seeds(lab):
     grid = study.read()
-    for _ in study.execute(RUN, grid | {"cells": grid["cells"][:4]}, 16):
+    for _ in study.execute(RUN, grid | {"cells": grid["cells"][:5]}, 16):
         pass  # label_only and weighted lack a seed
     done, _ = study.finished(RUN, grid, 16)
     assert [pair["claim"] for pair in ablations.complete(grid, done)] == ["C2"]

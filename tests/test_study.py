@@ -36,7 +36,8 @@ def test_the_grid_of_the_project_can_be_read_and_asks_for_what_the_plan_tests():
     claims = {pair.get("plan"): pair for pair in grid["finals"]}
     assert {"C2", "C4"} <= set(claims) and set(claims) - {None} <= set(plan["confirmatory"])
     for pair in grid["finals"]:
-        assert pair["b"] == "teacher" or names.count(pair["b"]) == names.count(pair["a"]) >= 5
+        trained = [pair["a"], *({pair["b"]} - {"the teacher"})]
+        assert {names.count(name) for name in trained} == {5}
     factors = {cell["factor"] for cell in grid["cells"]}
     assert {"label source", "objective", "teacher errors", "shots", "balance"} <= factors
     assert {"training size", "recipe", "human rationales", "alpha"} <= factors
@@ -49,15 +50,15 @@ def test_the_grid_of_the_project_can_be_read_and_asks_for_what_the_plan_tests():
 
 def test_cells_of_one_seed_come_first_and_the_final_ones_come_again(grid):
     made = grid()
-    wanted = "label_only-0 soft-0 weighted-0 soft-1 weighted-1 label_only-1 2 shots-0"
+    wanted = "label_only-0 soft-0 the teacher-0 weighted-0 soft-1 weighted-1 label_only-1 2 shots-0"
     assert " ".join(order(made["cells"])) == wanted
     early = GRID.replace(
         "  - factor: objective", "  - {factor: seeds, of: [soft]}\n  - factor: objective"
     )
-    wanted = "label_only-0 soft-0 soft-1 weighted-0 weighted-1 label_only-1 2 shots-0"
+    wanted = "label_only-0 soft-0 the teacher-0 soft-1 weighted-0 weighted-1 label_only-1 2 shots-0"
     assert " ".join(order(grid(early)["cells"])) == wanted
-    assert made["cells"][2]["changes"]["alpha"] == 0.3
-    assert made["cells"][2]["differs"] == {"objective": "weighted", "alpha": 0.3}
+    assert made["cells"][3]["changes"]["alpha"] == 0.3
+    assert made["cells"][3]["differs"] == {"objective": "weighted", "alpha": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,10 @@ def test_a_killed_study_goes_on_and_repeats_nothing(lab, grid, monkeypatch):
     with open(RUN.study("results.jsonl"), "a") as file:
         file.write('{"key": "cut o')  # as a kill in mid-line leaves it
     done, left = study.finished(RUN, made, 16)
-    assert order(done) == ["label_only-0", "soft-0"] and order(left)[0] == "weighted-0"
+    assert (
+        order(done) == ["label_only-0", "soft-0", "the teacher-0"]
+        and order(left)[0] == "weighted-0"
+    )
     monkeypatch.setattr(trial, "fit", fit)
     assert len(list(study.execute(RUN, made, 16))) == 5
     assert lab.fitted == "label_only-0 soft-0 weighted-0 soft-1 weighted-1 label_only-1".split()
@@ -132,7 +136,8 @@ def test_a_result_says_what_was_measured(lab, grid):
         assert row["threshold"] == pytest.approx(expected)
         assert ("eval" in said.index) == (row["name"] != "2 shots")
     by = {row["name"]: row for row in done}
-    assert by["soft"]["supervision"] == "teacher" and by["2 shots"]["supervision"] == "none"
+    assert by["soft"]["supervision"] == "teacher"
+    assert by["2 shots"]["supervision"] == by["the teacher"]["supervision"] == "none"
     assert by["soft"]["n"] == 16 and by["2 shots"]["n"] == 0
     assert not RUN.ledger.exists()  # no label of eval was looked at
     lines = RUN.study("results.jsonl").read_text()
@@ -156,7 +161,7 @@ def test_a_cell_that_fails_is_said_and_left_for_the_next_call(lab, grid, monkeyp
 
     monkeypatch.setattr(trial, "fit", failing)
     lines = list(study.execute(RUN, made, 16))
-    assert "weighted, seed 0: failed: out of memory" in lines and len(lines) == 7
+    assert "weighted, seed 0: failed: out of memory" in lines and len(lines) == 8
     assert order(study.finished(RUN, made, 16)[1]) == ["weighted-0", "weighted-1"]
 
 
