@@ -57,6 +57,19 @@ def _compared(label, a, b, metric: str, resamples: int, seed: int) -> dict[str, 
     return {"value": found["difference"]} | {k: found[k] for k in ("low", "high", "p_value")}
 
 
+def quoting(done: Sequence[Mapping]) -> pd.DataFrame:
+    """The quotes of students that explain, a row a training, on the hateful posts of dev."""
+    made = []
+    for row in done:
+        if found := row.get("quoting"):
+            shares = {k: found[k] / max(1, found["quotes"]) for k in ("found", "whole")}
+            lead = {"comprehensiveness": found["comprehensiveness"], "above chance": found["above"]}
+            made.append({"cell": row["name"], "seed": row["seed"], "quotes": found["quotes"]})
+            made[-1] |= shares | lead
+    columns = ["cell", "seed", "quotes", "found", "whole", "comprehensiveness", "above chance"]
+    return pd.DataFrame(made, columns=columns)
+
+
 def complete(grid: Mapping[str, Any], done: Sequence[Mapping]) -> list[dict[str, str]]:
     """The final pairs of which every training is done: earlier nobody looks at eval."""
     names = [row["name"] for row in done]

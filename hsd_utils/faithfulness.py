@@ -123,6 +123,29 @@ def summary(rows: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def quoting(classifier: Classifier, posts: pd.DataFrame, seed: int, tried: int = 4) -> dict:
+    """What a model's quotes are worth where it is told to explain why posts are hateful, briefly.
+
+    Returns posts, quotes, found and whole (counts), and comprehensiveness and its lead over
+    chance, ``above``, as {value, low, high} over posts.
+    """
+    hateful = np.ones(len(posts), dtype=int)
+    rows = pd.DataFrame(classifier.explain(posts, classifier.p_hate(posts), hateful))
+    quotes = [quote for told in rows["explanations"] for quote in told]
+    texts = posts["text"].tolist()
+    masks = marks(texts, rows, {})
+    measured = measure(asking(classifier), texts, rows["predicted"], masks, tried, seed)
+    found = summary(measured, 1000, seed).set_index("method")
+    return {
+        "posts": len(posts),
+        "quotes": len(quotes),
+        "found": sum(quote["how"] is not None for quote in quotes),
+        "whole": sum(quote["whole"] for quote in quotes),
+        "comprehensiveness": found.at["quotes", "comprehensiveness"],
+        "above": found.at[CHANCE, "quotes_above"],
+    }
+
+
 def marks(
     texts: Sequence[str], rows: pd.DataFrame, scored: Mapping[str, Scores]
 ) -> dict[str, list[np.ndarray]]:

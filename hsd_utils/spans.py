@@ -32,6 +32,12 @@ def quoted(explanations: Iterable[Mapping]) -> list[list[int]]:
     return [[int(e["start"]), int(e["end"])] for e in explanations if e["how"] is not None]
 
 
+def stretch(text: str, first: int, last: int) -> tuple[int, int]:
+    """Where the words [first, last) of a post stand, at least one: [start, end) in characters."""
+    places = [word.span() for word in _WORD.finditer(text)]
+    return places[first][0], places[last - 1][1]
+
+
 def keep(text: str, mask: np.ndarray) -> str:
     """The post with only the marked words, joined by spaces; "" if none is."""
     return " ".join(word for word, kept in zip(words(text), mask, strict=True) if kept)

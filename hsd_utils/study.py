@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 
 from hsd_utils import (
     contamination,
+    faithfulness,
     metrics,
     objectives,
     paths,
@@ -75,6 +76,7 @@ def read(path: Path = FILE) -> dict[str, Any]:
     final = dict.fromkeys(pair[side] for pair in grid["finals"] for side in "ab")
     _known(final, [name for name in names if made[name]["final"]], "a final cell")
     # The teacher is not trained, so one seed is all there is of it.
+    beside: dict[str, list[str]] = {}
     cells, waiting = [], [name for name in final if made[name]["changes"]["model"] != "teacher"]
     for block in grid["factors"]:
         cells += [made[row["name"]] for row in block.get("cells", [])]
@@ -83,8 +85,6 @@ def read(path: Path = FILE) -> dict[str, Any]:
             now = block.get("of", waiting)
             cells += [made[name] | {"seed": seed} for name in now for seed in others]
             waiting = [name for name in waiting if name not in now]
-    beside: dict[str, list[str]] = {}
-    for block in grid["factors"]:
         _known(block.get("beside", []), names, "a cell")
         beside.setdefault(block["factor"], []).extend(block.get("beside", []))
     return {"posts": grid["posts"], "cells": cells, "beside": beside, "finals": grid["finals"]}
@@ -118,8 +118,7 @@ def settings(run: Run, cell: Mapping[str, Any]) -> dict[str, Any]:
     if not (manifest.exists() and run.results("04_evaluation").exists()):
         raise FileNotFoundError(f"run {run.name} is not evaluated yet: execute 01 to 04 first")
     found = json.loads(manifest.read_text(encoding="utf-8"))["parameters"]
-    left_out = ("run", "recipe", "reveal")
-    known = {key: value for key, value in found.items() if key not in left_out}
+    known = {k: value for k, value in found.items() if k not in ("run", "recipe", "reveal")}
     return known | cell["changes"] | {"seed": cell["seed"]}
 
 
@@ -143,8 +142,8 @@ def finished(run: Run, grid: Mapping[str, Any], size: int) -> tuple[list[dict], 
             continue  # cut off by a kill: that cell is worked on again
     known = {k: row for k, row in known.items() if run.study(f"{k}.jsonl").exists()}
     keyed = [(known.get(key(run, cell, size)), cell) for cell in grid["cells"]]
-    about = ("name", "factor")  # these may be changed without a new training
-    done = [row | {name: cell[name] for name in about} for row, cell in keyed if row]
+    # Name and factor may be changed without a new training.
+    done = [row | {k: cell[k] for k in ("name", "factor")} for row, cell in keyed if row]
     return done, [cell for row, cell in keyed if not row]
 
 
@@ -178,24 +177,18 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
     splits = ["dev", "cal", *(["eval"] if cell["final"] else [])]
     samples = {split: posts.read_jsonl(run.sample(split)) for split in splits}
     table = pd.concat([s[["id", "text"]] for s in samples.values()], ignore_index=True)
-    trained = {"n": 0, "tokens": 0, "seconds": 0.0, "objective": None, "label_source": None}
+    about = {"n": 0, "tokens": 0, "seconds": 0.0, "objective": None, "label_source": None}
     if used["model"] == "teacher":
         p = supervision.teacher_p(run, table, used["prompts"])
     else:
-        wanted = round(used["size"] * size)
-        judges = min(100, max(4, wanted // 5))
-        chosen = {
-            "distil": supervision.posts_for(run, used, wanted),
-            "dev": contamination.spread(samples["dev"], ["source", "label"], judges),
-        }
-        targets = {s: supervision.taught(run, rows, used) for s, rows in chosen.items()}
         folder = run.study(re.sub(r"\W+", "-", f"{cell['name']}-{cell['seed']}"))
-        trained = trial.fit(targets, used, folder) | {"n": len(targets["distil"])}
-        trained |= {key: used[key] for key in ("objective", "label_source")}
-        about = {"base": used["student"], **{k: used[k] for k in ("objective", "label_first")}}
+        about |= _trained(run, used, round(used["size"] * size), samples["dev"], folder)
         asked = json.loads(run.results("04_evaluation").read_text(encoding="utf-8"))["asked"]
-        with scoring.student(about, asked, adapter=folder) as classifier:
+        with scoring.student(used | {"base": used["student"]}, asked, adapter=folder) as classifier:
             p = classifier.p_hate(table)
+            if used["objective"] != "label_only":
+                hateful = samples["dev"][samples["dev"]["label"] == 1]
+                about["quoting"] = faithfulness.quoting(classifier, hateful, used["seed"])
         shutil.rmtree(folder, ignore_errors=True)
     split = np.repeat(splits, [len(samples[s]) for s in splits])
     rows = table[["id"]].assign(split=split, p_hate=p, unread=np.isnan(p)).fillna({"p_hate": 0.5})
@@ -203,19 +196,26 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
     threshold = metrics.best_threshold(samples["cal"]["label"], on["cal"])
     rows["predicted"] = (rows["p_hate"] >= threshold).astype(int)
     predictions.write(rows, run.study(f"{digest}.jsonl"))
-    judged = metrics.classification(
-        samples["dev"]["label"], on["dev"], on["dev"] >= threshold, seed=used["seed"]
-    )
-    gold = used["label_source"] == "gold" or used["disagreement"] != "keep"
-    source = "none" if used["model"] == "teacher" else "gold" if gold else "teacher"
-    return {"key": digest, "seed": cell["seed"], "posts": size, "changes": cell["changes"]} | {
-        **trained,
-        "supervision": source,
+    label, p = samples["dev"]["label"], on["dev"]
+    judged = metrics.classification(label, p, p >= threshold, seed=used["seed"])
+    gold = "gold" if used["label_source"] == "gold" or used["disagreement"] != "keep" else "teacher"
+    about |= {"key": digest, "seed": cell["seed"], "posts": size, "changes": cell["changes"]}
+    return about | {
+        "supervision": "none" if used["model"] == "teacher" else gold,
         "threshold": threshold,
         "unread": int(rows["unread"].sum()),
         "commit": environment()["commit"],
         "metrics": {name: judged[name] for name in JUDGED},
     }
+
+
+def _trained(run: Run, used: Mapping, wanted: int, dev: pd.DataFrame, folder: Path) -> dict:
+    """Trains the student of a cell into ``folder``; what is known of that."""
+    judges = contamination.spread(dev, ["source", "label"], min(100, max(4, wanted // 5)))
+    chosen = {"distil": supervision.posts_for(run, used, wanted), "dev": judges}
+    targets = {s: supervision.taught(run, rows, used) for s, rows in chosen.items()}
+    about = trial.fit(targets, used, folder) | {"n": len(targets["distil"])}
+    return about | {key: used[key] for key in ("objective", "label_source")}
 
 
 def main(arguments: list[str] | None = None) -> int:

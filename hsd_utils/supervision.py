@@ -22,6 +22,8 @@ import pandas as pd
 from hsd_utils import (
     calibration,
     contamination,
+    faithfulness,
+    narrowing,
     objectives,
     posts,
     predictions,
@@ -33,7 +35,7 @@ from hsd_utils import (
 from hsd_utils.paths import SPLITS, Run
 
 SOURCES = ("gold", "teacher", "teacher_median", "teacher_soft")
-REASONS = ("teacher", "shuffled", "human", "quotes")
+REASONS = ("teacher", "narrowed", "shuffled", "human", "quotes")
 MARKED = "This is what makes the post hateful."  # said of each quote, a person's or the teacher's
 
 
@@ -98,7 +100,8 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
     if settings["rationales"] in ("human", "quotes"):
         rows = _marked(run, table, settings["rationales"])
     elif settings["objective"] != "label_only" or settings["tokens_as"]:
-        said = teacher_says(run, table, settings["disagreement"])
+        narrow = settings["rationales"] == "narrowed"
+        said = (narrower if narrow else teacher_says)(run, table, settings["disagreement"])
         rows = rows.drop(columns=["label", "explanations"]).merge(said, on="id")
     if gold or settings["disagreement"] != "keep":
         rows = rows[rows["label"] == rows["gold"]]  # what explains the other label is of no use
@@ -169,6 +172,22 @@ def _read_rationales(asked: Mapping[str, Any], again: bool, table: pd.DataFrame)
             differing = table[table["id"].isin(rationales.differing(rows)["id"])]
             rows = rationales.rationalised(rows, differing, classifier.rationalise(differing))
     return rows[["id", "label", "explanations"]]
+
+
+def narrower(run: Run, table: pd.DataFrame, disagreement: str) -> pd.DataFrame:
+    """The same, and no quote of a post it calls hateful covers more than half of the post."""
+    said = teacher_says(run, table, disagreement).merge(table[["id", "text"]], on="id")
+    what = "narrowed-told" if disagreement == "rationalise" else "narrowed"
+    asked = _teacher(run)
+    hateful = _kept(run, asked, what, said[said["label"] == 1], partial(_read_narrowed, asked))
+    return pd.concat([said[said["label"] == 0], hateful])[["id", "label", "explanations"]]
+
+
+def _read_narrowed(asked: Mapping[str, Any], told: pd.DataFrame) -> pd.DataFrame:
+    columns = told["text"].tolist(), told["label"].tolist(), told["explanations"].tolist()
+    with scoring.teacher(asked) as classifier:
+        narrow = narrowing.narrowed(faithfulness.asking(classifier), *columns, share=0.5)
+    return told[["id", "label"]].assign(explanations=narrow)
 
 
 def _teacher(run: Run) -> dict[str, Any]:

@@ -82,6 +82,11 @@ def test_a_whole_study_is_summed_up_and_its_final_pairs_are_tested(lab):
     assert by["soft"]["difference"]["roc_auc"]["value"] == pytest.approx(soft - base)
     assert by["label_only"]["difference"] == {} and by["soft"]["seeds"] == [0, 1]
 
+    quotes = json.loads(RUN.table("study_quotes", "json").read_text())
+    assert [(row["cell"], row["seed"]) for row in quotes] == [("weighted", 0), ("weighted", 1)]
+    assert {row["quotes"] for row in quotes} == {dev["label"].sum()}
+    assert {(row["found"], row["whole"]) for row in quotes} == {(1.0, 0.0)}
+
     c2, c4 = found["finals"]
     taught = ablations.trainings(RUN, done, "soft", held_out, "eval")
     (teacher,) = ablations.trainings(RUN, done, "the teacher", held_out, "eval")

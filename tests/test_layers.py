@@ -16,8 +16,8 @@ LAYERS = {
     "models": "download models export int8 engines store scoring objectives training encoder "
     "baselines retrieval",
     "measures": "metrics statistics timing rationales predictions bootstrap calibration "
-    "explanations plausibility faithfulness reasons hatexscore analysis_plan subgroups prevalence "
-    "robustness contamination annotators breadth policy ablations",
+    "explanations plausibility faithfulness narrowing reasons hatexscore analysis_plan subgroups "
+    "prevalence robustness contamination annotators breadth policy ablations",
     "report": "machine look figures tables ratings provenance cards summary verdict_card "
     "explanation_figures figures_shift figures_study ledger judge claim_tests claims",
     "pipeline": "preflight pipeline detect answers release bench supervision trial study",

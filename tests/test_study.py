@@ -145,6 +145,16 @@ def test_a_result_says_what_was_measured(lab, grid):
     assert not [text for text in lab.table["text"] if text[:25] in lines]
 
 
+def test_of_students_that_explain_the_quotes_are_judged_on_hateful_posts_of_dev(lab, grid):
+    made = grid()
+    list(study.execute(RUN, made, 16))
+    by = {row["name"]: row for row in study.finished(RUN, made, 16)[0]}
+    assert [name for name in by if "quoting" in by[name]] == ["weighted"]
+    found = by["weighted"]["quoting"]
+    assert found["posts"] == lab.samples["dev"]["label"].sum() == found["quotes"] == found["found"]
+    assert found["comprehensiveness"].keys() == found["above"].keys() == {"value", "low", "high"}
+
+
 def test_time_that_is_up_begins_no_cell(lab, grid):
     made = grid()
     assert list(study.execute(RUN, made, 16, minutes=0)) == []

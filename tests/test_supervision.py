@@ -116,6 +116,19 @@ def test_a_cell_shuffles_the_teacher_s_own_rationales(lab, taught):
     assert sum(a != b for a, b in quotes) > 20  # the fake one quotes first words, some are alike
 
 
+def test_narrowed_quotes_are_parts_of_the_teacher_s_on_posts_it_calls_hateful(lab, taught):
+    kinds = ("teacher", "narrowed")
+    more = {"objective": "weighted", "label_source": "teacher"}
+    made = [taught(rationales=kind, **more).set_index("text") for kind in kinds]
+    own, narrow = (rows["explanations"].sort_index() for rows in made)
+    assert own.index.equals(narrow.index) and len(own) == 40
+    for text, (before,), (after,) in zip(own.index, own, narrow, strict=True):
+        assert after["input"] in before["input"]
+        assert len(after["input"].split()) <= max(1, len(text.split()) // 2)
+    taught(rationales="narrowed", **more)
+    assert lab.opened == ["teacher"] * 3  # P(hate), what it says, narrower; each kept since
+
+
 def test_smaller_sets_lie_within_larger_ones_and_are_balanced(lab):
     wanted = partial(supervision.posts_for, RUN, SETTINGS)
     small, half, whole = wanted(8), wanted(20), wanted(40)

@@ -1,0 +1,75 @@
+"""Narrower quotes: of the words that a teacher quotes, those its own P(hate) rests on.
+
+A small teacher quotes a whole post as readily as a phrase of it, which singles nothing out, and
+its student learns to do the same.  Here such a quote is halved until it has no more than a share
+of the post's words: of its first, middle and last half the one is kept without which P of the
+label falls most.  It stays within what the teacher chose, and nobody has to label anything.
+
+    told = narrowing.narrowed(faithfulness.asking(classifier), texts, labels, told, share=0.5)
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from hsd_utils import spans, verdict
+from hsd_utils.faithfulness import Ask
+
+
+def narrowed(
+    p_hate: Ask,
+    texts: Sequence[str],
+    labels: Sequence[int],
+    explanations: Sequence[Sequence[dict]],
+    share: float,
+) -> list[list[dict]]:
+    """The explanations of each post, no quote of which has more than ``share`` of its words.
+
+    explanations: as from ``verdict.quotes``.  One word may always be quoted, a quote that does
+    not stand in the post stays, and of quotes that end as the same words the first is kept.
+    Three questions a quote and round.  Raises ValueError for a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"quotes of a share of {share}: it must lie in (0, 1]")
+    most = [max(1, int(share * len(spans.words(text)))) for text in texts]
+    made = [list(told) for told in explanations]
+    while wide := [
+        (post, n)
+        for post, told in enumerate(made)
+        for n, quote in enumerate(told)
+        if _words(texts[post], quote).sum() > most[post]
+    ]:
+        halves = [_halves(texts[post], made[post][n], most[post]) for post, n in wide]
+        without = [
+            spans.without(texts[post], _words(texts[post], half))
+            for (post, _), some in zip(wide, halves, strict=True)
+            for half in some
+        ]
+        asked = iter(p_hate(without))
+        for (post, n), some in zip(wide, halves, strict=True):
+            p = np.array([next(asked) for _ in some])
+            left = np.nan_to_num(p if labels[post] else 1 - p, nan=1.0)  # unread: nothing fell
+            made[post][n] = some[left.argmin()]
+    return [_different(told) for told in made]
+
+
+def _words(text: str, quote: dict) -> np.ndarray:
+    return spans.marked(text, spans.quoted([quote]))
+
+
+def _halves(text: str, quote: dict, most: int) -> list[dict]:
+    """The first, middle and last half of a quote, none shorter than ``most`` words."""
+    ((first, last),) = spans.runs(_words(text, quote))
+    half = max((last - first + 1) // 2, most)
+    made = []
+    for at in sorted({first, (first + last - half) // 2, last - half}):
+        start, end = spans.stretch(text, at, at + half)
+        place = asdict(verdict.Quote(start, end, "exact"))
+        made.append(quote | place | {"input": text[start:end]})
+    return made
+
+
+def _different(told: Sequence[dict]) -> list[dict]:
+    first = {(quote["start"], quote["end"], quote["input"]): quote for quote in reversed(told)}
+    return [quote for quote in told if quote is first[quote["start"], quote["end"], quote["input"]]]

@@ -1,0 +1,85 @@
+"""Narrower quotes: halved by a P(hate) that is known by rule, to places found by hand."""
+
+import numpy as np
+import pytest
+
+from hsd_utils import narrowing, spans, verdict
+
+TEXT = "well I think they are rotten to the core"  # nine words, the sixth tells
+
+
+def p_hate(texts):
+    return np.array([0.9 if "rotten" in spans.words(text) else 0.2 for text in texts])
+
+
+def told(*phrases, text=TEXT):
+    given = [{"input": phrase, "explanation": f"about {phrase}"} for phrase in phrases]
+    return verdict.quotes(verdict.Parsed(1, given), text)
+
+
+def narrow(quotes, label=1, share=0.5, ask=p_hate, text=TEXT):
+    (made,) = narrowing.narrowed(ask, [text], [label], [quotes], share)
+    return made
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25, 0.05])
+def test_a_whole_post_becomes_the_words_that_p_hate_rests_on(share):
+    (quote,) = narrow(told(TEXT), share=share)
+    words = spans.words(quote["input"])
+    assert "rotten" in words and len(words) == max(1, int(9 * share))
+    assert TEXT[quote["start"] : quote["end"]] == quote["input"]
+    assert not quote["whole"] and quote["how"] == "exact"
+    assert quote["explanation"] == f"about {TEXT}"
+    assert set(quote) == set(told(TEXT)[0])
+
+
+def test_of_not_hate_it_is_what_speaks_against_hate():
+    def calm(texts):
+        return np.array([0.1 if "think" in spans.words(text) else 0.6 for text in texts])
+
+    (quote,) = narrow(told(TEXT), label=0, share=0.12, ask=calm)
+    assert quote["input"] == "think"
+
+
+def test_it_stays_within_the_quote_and_leaves_short_ones_alone():
+    (quote,) = narrow(told("well I think they"), share=0.25)  # all halves fall alike: the first
+    assert quote["input"] == "well I"
+    short = told("rotten to", "nowhere in it")
+    assert narrow(short) == short and short[1]["how"] is None
+
+
+def test_quotes_that_end_as_the_same_words_are_given_once():
+    first, _ = twice = told(TEXT, "they are rotten to the core")
+    made = narrow(twice, share=0.12)
+    assert [quote["input"] for quote in made] == ["rotten"]
+    assert made[0]["explanation"] == first["explanation"]
+
+
+def test_a_word_alone_is_quoted_and_a_post_may_say_nothing():
+    made = narrowing.narrowed(
+        p_hate, ["rotten", TEXT], [1, 1], [told("rotten", text="rotten"), []], 0.5
+    )
+    assert [quote["input"] for quote in made[0]] == ["rotten"] and made[1] == []
+
+
+def test_posts_are_asked_about_together_round_by_round():
+    asked = []
+
+    def counting(texts):
+        asked.append(len(texts))
+        return p_hate(texts)
+
+    narrowing.narrowed(counting, [TEXT] * 3, [1] * 3, [told(TEXT), told("rotten"), told(TEXT)], 0.2)
+    # Of two posts, from 9 words to 5, 3, 2, 1; of three words there are but two halves.
+    assert asked == [6, 6, 4, 4]
+
+
+def test_what_cannot_be_read_counts_as_no_fall():
+    (quote,) = narrow(told(TEXT), share=0.12, ask=lambda texts: np.full(len(texts), np.nan))
+    assert quote["input"] == "well"
+
+
+@pytest.mark.parametrize("share", [0, -1, 1.1])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match="must lie in"):
+        narrow(told(TEXT), share=share)
