@@ -5,16 +5,32 @@ its student learns to do the same.  Here such a quote is halved until it has no 
 of the post's words: of its first, middle and last half the one is kept without which P of the
 label falls most.  It stays within what the teacher chose, and nobody has to label anything.
 
-    told = narrowing.narrowed(faithfulness.asking(classifier), texts, labels, told, share=0.5)
+    rows = narrowing.of_hateful(faithfulness.asking(classifier), rows, texts, share=0.5)
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 
 from hsd_utils import spans, verdict
 from hsd_utils.faithfulness import Ask
+
+
+def of_hateful(p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: float):
+    """Rationales (label, explanations; a text each), the quotes narrowed where the label is hate.
+
+    What makes a post harmless is all of it, so quotes of the other label stay.
+    """
+    hateful = (rows["label"] == 1).fillna(False).to_numpy(dtype=bool)
+    chosen = [text for text, hate in zip(texts, hateful, strict=True) if hate]
+    told = rows["explanations"].tolist()
+    given = [quotes for quotes, hate in zip(told, hateful, strict=True) if hate]
+    narrow = iter(narrowed(p_hate, chosen, [1] * len(chosen), given, share))
+    return rows.assign(
+        explanations=[next(narrow) if h else q for q, h in zip(told, hateful, strict=True)]
+    )
 
 
 def narrowed(

@@ -175,19 +175,18 @@ def _read_rationales(asked: Mapping[str, Any], again: bool, table: pd.DataFrame)
 
 
 def narrower(run: Run, table: pd.DataFrame, disagreement: str) -> pd.DataFrame:
-    """The same, and no quote of a post it calls hateful covers more than half of the post."""
-    said = teacher_says(run, table, disagreement).merge(table[["id", "text"]], on="id")
-    what = "narrowed-told" if disagreement == "rationalise" else "narrowed"
-    asked = _teacher(run)
-    hateful = _kept(run, asked, what, said[said["label"] == 1], partial(_read_narrowed, asked))
-    return pd.concat([said[said["label"] == 0], hateful])[["id", "label", "explanations"]]
+    """The same, and no quote of a post it calls hateful has more than half of the post's words."""
+    said = teacher_says(run, table, disagreement)
+    asked, what = _teacher(run), f"narrower-{disagreement}"
+    return _kept(
+        run, asked, what, said.merge(table[["id", "text"]]), partial(_read_narrower, asked)
+    )
 
 
-def _read_narrowed(asked: Mapping[str, Any], told: pd.DataFrame) -> pd.DataFrame:
-    columns = told["text"].tolist(), told["label"].tolist(), told["explanations"].tolist()
+def _read_narrower(asked: Mapping[str, Any], said: pd.DataFrame) -> pd.DataFrame:
     with scoring.teacher(asked) as classifier:
-        narrow = narrowing.narrowed(faithfulness.asking(classifier), *columns, share=0.5)
-    return told[["id", "label"]].assign(explanations=narrow)
+        p_hate = faithfulness.asking(classifier)
+        return narrowing.of_hateful(p_hate, said.drop(columns="text"), said["text"], share=0.5)
 
 
 def _teacher(run: Run) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Narrower quotes: halved by a P(hate) that is known by rule, to places found by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hsd_utils import narrowing, spans, verdict
@@ -83,3 +84,11 @@ def test_what_cannot_be_read_counts_as_no_fall():
 def test_a_share_that_is_none_is_refused(share):
     with pytest.raises(ValueError, match="must lie in"):
         narrow(told(TEXT), share=share)
+
+
+def test_of_rationales_only_hateful_ones_change():
+    rows = pd.DataFrame({"label": [1, 0, None], "explanations": [told(TEXT), told(TEXT), []]})
+    rows = rows.astype({"label": "Int64"}).set_index(pd.Index([4, 7, 9]))
+    made = narrowing.of_hateful(p_hate, rows, [TEXT] * 3, 0.12)
+    assert [[q["input"] for q in told] for told in made["explanations"]] == [["rotten"], [TEXT], []]
+    assert made.index.equals(rows.index) and made["label"].equals(rows["label"])
