@@ -11,11 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import analysis_plan, predictions, statistics
+from hsd_utils import analysis_plan, bootstrap, predictions, statistics
 from hsd_utils.paths import Run
 
 MEASURES = {"macro_f1": "predicted", "roc_auc": "p_hate"}
 BASELINE = "label_only"
+LEAD = {"comprehensiveness": "comprehensiveness", "above": "above chance"}
 ABOUT = ("name", "factor", "objective", "label_source", "supervision", "n", "tokens")
 
 
@@ -59,15 +60,16 @@ def _compared(label, a, b, metric: str, resamples: int, seed: int) -> dict[str, 
 
 def quoting(done: Sequence[Mapping]) -> pd.DataFrame:
     """The quotes of students that explain, a row a training, on the hateful posts of dev."""
+    titles = [*LEAD.values(), *(f"narrowed: {title}" for title in LEAD.values())]
     made = []
     for row in done:
         if found := row.get("quoting"):
             shares = {k: found[k] / max(1, found["quotes"]) for k in ("found", "whole")}
-            lead = {"comprehensiveness": found["comprehensiveness"], "above chance": found["above"]}
-            made.append({"cell": row["name"], "seed": row["seed"], "quotes": found["quotes"]})
-            made[-1] |= shares | lead
-    columns = ["cell", "seed", "quotes", "found", "whole", "comprehensiveness", "above chance"]
-    return pd.DataFrame(made, columns=columns)
+            narrow = found.get("narrowed", dict.fromkeys(LEAD, bootstrap.absent("not measured")))
+            about = {"cell": row["name"], "seed": row["seed"], "quotes": found["quotes"]}
+            measured = [way[k] for way in (found, narrow) for k in LEAD]
+            made.append(about | shares | dict(zip(titles, measured, strict=True)))
+    return pd.DataFrame(made, columns=["cell", "seed", "quotes", "found", "whole", *titles])
 
 
 def complete(grid: Mapping[str, Any], done: Sequence[Mapping]) -> list[dict[str, str]]:

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from hsd_utils import bootstrap, spans
+from hsd_utils import bootstrap, narrowing, spans
+from hsd_utils.narrowing import Ask
 from hsd_utils.scoring import Classifier
 
-Ask = Callable[[Sequence[str]], np.ndarray]  # texts -> P(hate) (n,)
 Scores = Callable[[str], np.ndarray]  # text -> how much each word speaks for hate (n_words,)
 CHANCE, BEST = "random", "leave-one-out"
 
@@ -126,24 +126,29 @@ def summary(rows: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
 def quoting(classifier: Classifier, posts: pd.DataFrame, seed: int, tried: int = 4) -> dict:
     """What a model's quotes are worth where it is told to explain why posts are hateful, briefly.
 
-    Returns posts, quotes, found and whole (counts), and comprehensiveness and its lead over
-    chance, ``above``, as {value, low, high} over posts.
+    Returns posts, quotes, found and whole (counts), comprehensiveness and its lead over chance,
+    ``above``, as {value, low, high} over posts, and both again under ``narrowed``, of the same
+    quotes halved by the model's own P(hate) until they have at most half of a post.
     """
-    hateful = np.ones(len(posts), dtype=int)
+    hateful, texts = np.ones(len(posts), dtype=int), posts["text"].tolist()
     rows = pd.DataFrame(classifier.explain(posts, classifier.p_hate(posts), hateful))
     quotes = [quote for told in rows["explanations"] for quote in told]
-    texts = posts["text"].tolist()
-    masks = marks(texts, rows, {})
-    measured = measure(asking(classifier), texts, rows["predicted"], masks, tried, seed)
-    found = summary(measured, 1000, seed).set_index("method")
-    return {
+    counted = {
         "posts": len(posts),
         "quotes": len(quotes),
         "found": sum(quote["how"] is not None for quote in quotes),
         "whole": sum(quote["whole"] for quote in quotes),
-        "comprehensiveness": found.at["quotes", "comprehensiveness"],
-        "above": found.at[CHANCE, "quotes_above"],
     }
+    ask = asking(classifier)
+    told = rows["explanations"].tolist()
+    narrow = rows.assign(explanations=narrowing.narrowed(ask, texts, hateful, told, share=0.5))
+    found = []
+    for given in (rows, narrow):
+        measured = measure(ask, texts, hateful, marks(texts, given, {}), tried, seed)
+        by = summary(measured, 1000, seed).set_index("method")
+        lead = {"comprehensiveness": by.at["quotes", "comprehensiveness"]}
+        found.append(lead | {"above": by.at[CHANCE, "quotes_above"]})
+    return counted | found[0] | {"narrowed": found[1]}
 
 
 def marks(

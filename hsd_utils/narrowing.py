@@ -1,21 +1,22 @@
-"""Narrower quotes: of the words that a teacher quotes, those its own P(hate) rests on.
+"""Narrower quotes: of the words that a model quotes, those its own P(hate) rests on.
 
-A small teacher quotes a whole post as readily as a phrase of it, which singles nothing out, and
-its student learns to do the same.  Here such a quote is halved until it has no more than a share
-of the post's words: of its first, middle and last half the one is kept without which P of the
-label falls most.  It stays within what the teacher chose, and nobody has to label anything.
+A small model quotes a whole post as readily as a phrase of it, which singles nothing out.  Here
+such a quote is halved until it has no more than a share of the post's words: of its first,
+middle and last half the one is kept without which P of the label falls most.  It stays within
+what the model chose, and nobody has to label anything.
 
     rows = narrowing.of_hateful(faithfulness.asking(classifier), rows, texts, share=0.5)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
 from hsd_utils import spans, verdict
-from hsd_utils.faithfulness import Ask
+
+Ask = Callable[[Sequence[str]], np.ndarray]  # texts -> P(hate) (n,)
 
 
 def of_hateful(p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: float):
