@@ -8,7 +8,9 @@ so there is one loss: cross-entropy weighted by token.
 - task_prefix: two examples a post, one asked for the label, one for the rationale; alpha * mean
   over the first + (1 - alpha) * mean over the second (Hsieh et al. 2023, "Distilling
   Step-by-Step").
-- label_only: the single-task control.
+- label_only: the single-task control, weighted without the rationale.  Were its tokens to count
+  alike, the label would be one of fourteen, the rest known by heart after a few steps, and
+  rationales would seem to help where only the label's share of the loss does.
 
 A soft label p spreads the label token's target over "True" (p) and "False" (1 - p).
 
@@ -86,7 +88,7 @@ def examples(
                 ("label", short, 2 * alpha, None),
                 ("rationale", full, 2 * (1 - alpha), 0.0),
             ],
-            "label_only": [("both", short, None, None)],
+            "label_only": [("both", short, 1.0, alpha)],
         }[objective]
         made += [
             {

@@ -164,7 +164,7 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     assert "SIMULATED" in run.table("ratings", "tex").read_text()
     split = pd.DataFrame(json.loads(run.table("explanations_by", "json").read_text()))
     assert set(split["by"]) == {"source", "target", "outcome"}
-    assert set(split["explainer"]) == {*MODELS, "annotators"}
+    assert set(split["explainer"]) == {*MODELS, "student, narrowed", "annotators"}
     for measure in MEASURES - {"random_comprehensiveness", "lexicon_comprehensiveness"}:
         assert all(f["value"] is None or f["low"] <= f["high"] for f in split[measure])
         assert any(f["value"] is not None for f in split[measure])
@@ -196,7 +196,7 @@ def test_without_human_spans_what_needs_them_is_null_with_a_reason(ask, table, m
     for found in written.values():
         assert found["token_f1"]["value"] is None and "human spans" in found["token_f1"]["reason"]
         assert found["comprehensiveness"]["value"] is not None
-    assert set(names["told"]) == set(MODELS)
+    assert set(names["told"]) == {*MODELS, "student, narrowed"}
     faithful = pd.DataFrame(json.loads(run.table("faithfulness", "json").read_text()))
     assert "MiniLM" in set(faithful["method"])
     plausible = pd.DataFrame(json.loads(run.table("plausibility", "json").read_text()))

@@ -39,23 +39,23 @@ def answer_of(row):
 
 
 @ORDERS
-@pytest.mark.parametrize("objective", ["joint", "label_only"])
-def test_joint_and_label_only_count_all_tokens_alike(tokenizer, objective, label_first):
-    for example, source in zip(made(objective, label_first=label_first), ROWS, strict=True):
+def test_joint_counts_all_tokens_of_the_answer_alike(tokenizer, label_first):
+    for example, source in zip(made("joint", label_first=label_first), ROWS, strict=True):
         row = objectives.encode(example, tokenizer)
         answer = answer_of(row)
         assert {row["weights"][i] for i in answer} == {1.0}
         assert answer == list(range(answer[0], len(row["input_ids"])))
-        told = [] if objective == "label_only" else source["explanations"]
-        text = verdict.write(source["label"], told, label_first) + tokenizer.eos_token
+        text = verdict.write(source["label"], source["explanations"], label_first)
+        text += tokenizer.eos_token
         assert tokenizer.decode([row["input_ids"][i] for i in answer]) == text
         before = tokenizer.decode(row["input_ids"][: answer[0]])
         assert source["text"] in before and before.endswith("<|im_start|>assistant\n")
 
 
 @ORDERS
-def test_weighted_gives_the_label_alpha_and_the_rest_what_is_left(tokenizer, label_first):
-    examples = made("weighted", alpha=0.3, label_first=label_first)
+@pytest.mark.parametrize("objective", ["weighted", "label_only"])
+def test_the_label_gets_alpha_and_the_rest_what_is_left(tokenizer, objective, label_first):
+    examples = made(objective, alpha=0.3, label_first=label_first)
     for example, source in zip(examples, ROWS, strict=True):
         row = objectives.encode(example, tokenizer)
         weights = row["weights"]
@@ -66,7 +66,10 @@ def test_weighted_gives_the_label_alpha_and_the_rest_what_is_left(tokenizer, lab
         assert taught == verdict.word(source["label"])
         # The label's own key, not the one that an explanation quotes.
         rest = tokenizer.decode(row["input_ids"][heavy[-1] + 1 :])
-        assert (TRICK[1:8] in rest) == label_first
+        assert (TRICK[1:8] in rest) == (label_first and objective == "weighted")
+        told = source["explanations"] if objective == "weighted" else []
+        whole = verdict.write(source["label"], told, label_first) + tokenizer.eos_token
+        assert tokenizer.decode([row["input_ids"][i] for i in answer_of(row)]) == whole
         assert len({weights[i] for i in answer_of(row)} - {max(weights)}) == 1
 
 
@@ -112,7 +115,7 @@ def test_loss_on_everything_learns_the_prompt_as_a_part_of_the_rest(tokenizer, o
     assert row["input_ids"] == quiet["input_ids"] and not any(quiet["weights"][:begin])
     # All but the first token, which nothing precedes.
     assert set(row["weights"][1:begin]) == {row["weights"][-1]} != {0.0} == {row["weights"][0]}
-    if objective not in ("joint", "label_only"):  # as much in all as without it
+    if objective != "joint":  # as much in all as without it
         assert sum(row["weights"]) == pytest.approx(sum(quiet["weights"]))
 
 
