@@ -46,8 +46,7 @@ def test_joint_counts_all_tokens_of_the_answer_alike(tokenizer, label_first):
         assert {row["weights"][i] for i in answer} == {1.0}
         assert answer == list(range(answer[0], len(row["input_ids"])))
         text = verdict.write(source["label"], source["explanations"], label_first)
-        text += tokenizer.eos_token
-        assert tokenizer.decode([row["input_ids"][i] for i in answer]) == text
+        assert tokenizer.decode(row["input_ids"][answer[0] :]) == text + tokenizer.eos_token
         before = tokenizer.decode(row["input_ids"][: answer[0]])
         assert source["text"] in before and before.endswith("<|im_start|>assistant\n")
 
@@ -69,7 +68,7 @@ def test_the_label_gets_alpha_and_the_rest_what_is_left(tokenizer, objective, la
         assert (TRICK[1:8] in rest) == (label_first and objective == "weighted")
         told = source["explanations"] if objective == "weighted" else []
         whole = verdict.write(source["label"], told, label_first) + tokenizer.eos_token
-        assert tokenizer.decode([row["input_ids"][i] for i in answer_of(row)]) == whole
+        assert tokenizer.decode(row["input_ids"][answer_of(row)[0] :]) == whole
         assert len({weights[i] for i in answer_of(row)} - {max(weights)}) == 1
 
 
@@ -96,10 +95,8 @@ def test_a_soft_label_moves_its_share_to_the_other_word(tokenizer, objective, la
         row = objectives.encode(example, tokenizer)
         (spot,) = [i for i, share in enumerate(row["other_share"]) if share]
         words = verdict.word(example["label"]), verdict.word(1 - example["label"])
-        assert (
-            tokenizer.decode(row["input_ids"][spot]),
-            tokenizer.decode(row["other_id"]),
-        ) == words
+        taught = row["input_ids"][spot], row["other_id"]
+        assert tuple(map(tokenizer.decode, taught)) == words
         # P(hate) is 0.9 of a post taught as hate, 0.3 of one taught as none.
         assert row["other_share"][spot] == pytest.approx(0.1 if example["label"] else 0.3)
     hard = [{**row, "p_hate": None} for row in ROWS]
