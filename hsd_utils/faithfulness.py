@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from hsd_utils import bootstrap, narrowing, spans
+from hsd_utils import bootstrap, explanations, narrowing, spans
 from hsd_utils.narrowing import Ask
 from hsd_utils.scoring import Classifier
 
@@ -132,23 +132,17 @@ def quoting(classifier: Classifier, posts: pd.DataFrame, seed: int, tried: int =
     """
     hateful, texts = np.ones(len(posts), dtype=int), posts["text"].tolist()
     rows = pd.DataFrame(classifier.explain(posts, classifier.p_hate(posts), hateful))
-    quotes = [quote for told in rows["explanations"] for quote in told]
-    counted = {
-        "posts": len(posts),
-        "quotes": len(quotes),
-        "found": sum(quote["how"] is not None for quote in quotes),
-        "whole": sum(quote["whole"] for quote in quotes),
-    }
+    counted = explanations.features(posts, rows)[["quotes", "found", "whole"]].sum()
     ask = asking(classifier)
-    told = rows["explanations"].tolist()
-    narrow = rows.assign(explanations=narrowing.narrowed(ask, texts, hateful, told, share=0.5))
+    narrow = narrowing.of_hateful(ask, rows.assign(label=hateful), texts)
     found = []
     for given in (rows, narrow):
         measured = measure(ask, texts, hateful, marks(texts, given, {}), tried, seed)
         by = summary(measured, 1000, seed).set_index("method")
         lead = {"comprehensiveness": by.at["quotes", "comprehensiveness"]}
         found.append(lead | {"above": by.at[CHANCE, "quotes_above"]})
-    return counted | found[0] | {"narrowed": found[1]}
+    counts = {"posts": len(posts)} | counted.astype(int).to_dict()
+    return counts | found[0] | {"narrowed": found[1]}
 
 
 def marks(

@@ -5,7 +5,7 @@ such a quote is halved until it has no more than a share of the post's words: of
 middle and last half the one is kept without which P of the label falls most.  It stays within
 what the model chose, and nobody has to label anything.
 
-    rows = narrowing.of_hateful(faithfulness.asking(classifier), rows, texts, share=0.5)
+    rows = narrowing.of_hateful(faithfulness.asking(classifier), rows, texts)
 """
 
 from collections.abc import Callable, Sequence
@@ -19,19 +19,16 @@ from hsd_utils import spans, verdict
 Ask = Callable[[Sequence[str]], np.ndarray]  # texts -> P(hate) (n,)
 
 
-def of_hateful(p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: float):
+def of_hateful(p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: float = 0.5):
     """Rationales (label, explanations; a text each), the quotes narrowed where the label is hate.
 
     What makes a post harmless is all of it, so quotes of the other label stay.
     """
-    hateful = (rows["label"] == 1).fillna(False).to_numpy(dtype=bool)
-    chosen = [text for text, hate in zip(texts, hateful, strict=True) if hate]
-    told = rows["explanations"].tolist()
-    given = [quotes for quotes, hate in zip(told, hateful, strict=True) if hate]
-    narrow = iter(narrowed(p_hate, chosen, [1] * len(chosen), given, share))
-    return rows.assign(
-        explanations=[next(narrow) if h else q for q, h in zip(told, hateful, strict=True)]
-    )
+    hateful, told = (rows["label"] == 1).fillna(False).astype(bool), rows["explanations"]
+    chosen = pd.Series(list(texts), index=rows.index)[hateful].tolist()
+    narrow = narrowed(p_hate, chosen, [1] * len(chosen), told[hateful].tolist(), share)
+    narrow = pd.Series(narrow, index=rows.index[hateful], dtype=object)
+    return rows.assign(explanations=told.where(~hateful, narrow))
 
 
 def narrowed(
@@ -39,7 +36,7 @@ def narrowed(
     texts: Sequence[str],
     labels: Sequence[int],
     explanations: Sequence[Sequence[dict]],
-    share: float,
+    share: float = 0.5,
 ) -> list[list[dict]]:
     """The explanations of each post, no quote of which has more than ``share`` of its words.
 

@@ -75,8 +75,8 @@ def read(path: Path = FILE) -> dict[str, Any]:
     made = {row["name"]: _cell(row, grid["baseline"], first) for row in rows}
     final = dict.fromkeys(pair[side] for pair in grid["finals"] for side in "ab")
     _known(final, [name for name in names if made[name]["final"]], "a final cell")
-    # The teacher is not trained, so one seed is all there is of it.
     beside: dict[str, list[str]] = {}
+    # The teacher is not trained, so one seed is all there is of it.
     cells, waiting = [], [name for name in final if made[name]["changes"]["model"] != "teacher"]
     for block in grid["factors"]:
         cells += [made[row["name"]] for row in block.get("cells", [])]
@@ -198,10 +198,10 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
     predictions.write(rows, run.study(f"{digest}.jsonl"))
     label, p = samples["dev"]["label"], on["dev"]
     judged = metrics.classification(label, p, p >= threshold, seed=used["seed"])
-    gold = "gold" if used["label_source"] == "gold" or used["disagreement"] != "keep" else "teacher"
+    gold = used["label_source"] == "gold" or used["disagreement"] != "keep"
     about |= {"key": digest, "seed": cell["seed"], "posts": size, "changes": cell["changes"]}
     return about | {
-        "supervision": "none" if used["model"] == "teacher" else gold,
+        "supervision": "none" if used["model"] == "teacher" else ("teacher", "gold")[gold],
         "threshold": threshold,
         "unread": int(rows["unread"].sum()),
         "commit": environment()["commit"],

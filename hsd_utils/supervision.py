@@ -177,16 +177,14 @@ def _read_rationales(asked: Mapping[str, Any], again: bool, table: pd.DataFrame)
 def narrower(run: Run, table: pd.DataFrame, disagreement: str) -> pd.DataFrame:
     """The same, and no quote of a post it calls hateful has more than half of the post's words."""
     said = teacher_says(run, table, disagreement)
-    asked, what = _teacher(run), f"narrower-{disagreement}"
-    return _kept(
-        run, asked, what, said.merge(table[["id", "text"]]), partial(_read_narrower, asked)
-    )
+    said, asked = said.merge(table[["id", "text"]], on="id"), _teacher(run)
+    return _kept(run, asked, f"narrower-{disagreement}", said, partial(_read_narrower, asked))
 
 
 def _read_narrower(asked: Mapping[str, Any], said: pd.DataFrame) -> pd.DataFrame:
     with scoring.teacher(asked) as classifier:
         p_hate = faithfulness.asking(classifier)
-        return narrowing.of_hateful(p_hate, said.drop(columns="text"), said["text"], share=0.5)
+        return narrowing.of_hateful(p_hate, said.drop(columns="text"), said["text"])
 
 
 def _teacher(run: Run) -> dict[str, Any]:
