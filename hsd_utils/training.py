@@ -200,33 +200,56 @@ def log(trainer: DistilTrainer) -> list[dict[str, float]]:
 
 
 @torch.inference_mode()
-def probe(model, tokenizer, conversations: list[list[dict]], tokens: int = 24) -> list[dict]:
-    """Greedy text and the first token's largest log-probability for each conversation.
+def probe(
+    model,
+    tokenizer,
+    conversations: list[list[dict]],
+    answers: list[list[int]] | None = None,
+    tokens: int = 24,
+) -> list[dict]:
+    """Tokens, text and mean log-probability a token of an answer to each conversation.
 
-    What a model answers before saving and after loading from disk must agree.
+    ``answers``: tokens to be judged, in place of the model's own greedy ones.  What a model thinks
+    of an answer before it is saved and after it is loaded from disk must agree; its own words need
+    not, where rounding turns a near tie.
     """
     FastLanguageModel.for_inference(model)
-    answers = []
-    for messages in conversations:
+    found = []
+    for number, messages in enumerate(conversations):
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt").to(model.device)
-        first = model(**inputs).logits[0, -1].float().log_softmax(-1).max().item()
-        output = model.generate(
-            **inputs, max_new_tokens=tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
-        )
-        new = output[0, inputs["input_ids"].shape[1] :]
-        answers.append({"text": tokenizer.decode(new), "log_probability": first})
-    return answers
+        asked = inputs["input_ids"].shape[1]
+        if answers:
+            given = torch.tensor([answers[number]], device=model.device)
+            whole = torch.cat([inputs["input_ids"], given], dim=1)
+        else:
+            whole = model.generate(
+                **inputs,
+                max_new_tokens=tokens,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        answer = whole[0, asked:]
+        logits = model(input_ids=whole).logits[0, asked - 1 : -1].float()
+        each = logits.log_softmax(-1).gather(1, answer[:, None])
+        about = {"tokens": answer.tolist(), "text": tokenizer.decode(answer)}
+        found.append(about | {"log_probability": each.mean().item()})
+    return found
 
 
-def probe_from_disk(folder: Path, conversations: list[list[dict]], **load_arguments) -> list[dict]:
+def probe_from_disk(
+    folder: Path,
+    conversations: list[list[dict]],
+    answers: list[list[int]] | None = None,
+    **load_arguments,
+) -> list[dict]:
     """The same by a fresh process that loads the student from ``folder``.
 
     Raises RuntimeError with the process's own words when it fails.
     """
-    request = json.dumps({"conversations": conversations, "load": load_arguments})
+    asked = {"conversations": conversations, "answers": answers, "load": load_arguments}
     command = [sys.executable, "-m", "hsd_utils.training", str(folder)]
-    done = subprocess.run(command, input=request, capture_output=True, text=True)
+    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"the student could not be loaded from {folder}:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -234,5 +257,5 @@ def probe_from_disk(folder: Path, conversations: list[list[dict]], **load_argume
 
 if __name__ == "__main__":
     asked = json.load(sys.stdin)
-    reloaded = load(Path(sys.argv[1]), **asked["load"])
-    print(json.dumps(probe(*reloaded, asked["conversations"])))
+    reloaded = load(Path(sys.argv[1]), **asked.pop("load"))
+    print(json.dumps(probe(*reloaded, **asked)))
