@@ -34,6 +34,7 @@ run: $(READY)
 	$(PY) -m hsd_utils.pipeline demo $(ARGS)
 
 reference: $(READY)
+	$(PY) -m pip install --quiet --no-deps -r requirements-peers.txt
 	$(PY) -m hsd_utils.pipeline reference $(ARGS)
 
 # No cell is begun after so many minutes; the same command goes on with what is left.
@@ -67,7 +68,8 @@ bench: $(READY) more
 	$(PY) -m hsd_utils.bench store --run reference
 
 more: $(READY)
-	$(PY) -m pip install --quiet --no-deps -r requirements-ray.txt -r requirements-bench.txt
+	$(PY) -m pip install --quiet --no-deps -r requirements-ray.txt -r requirements-bench.txt \
+		-r requirements-peers.txt
 
 lab: $(READY)
 	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab --notebook-dir=. $(ARGS)

@@ -200,7 +200,13 @@ def _encoded(tokenizer, texts: list[str]):
 
 
 def _hatesonar() -> Score:
-    sonar = _package("hatesonar", "hatesonar==0.1.0").Sonar()
+    api, onnx = _package("hatesonar.api"), _package("onnx")
+    model = onnx.load(api.DEFAULT_MODEL_FILE)
+    # Without a word about it, lower case is made in en_US.UTF-8, which many machines lack.
+    for node in model.graph.node:
+        if node.op_type == "StringNormalizer":
+            node.attribute.append(onnx.helper.make_attribute("locale", "C.UTF-8"))
+    sonar = api.Sonar(model.SerializeToString())
 
     def share(text: str) -> float:
         classes = sonar.ping(text=text)["classes"]
@@ -215,18 +221,18 @@ def _profanity_check(allowed: bool) -> Score:
             "profanity_check is a pickle, which can run any code when loaded: allow it (pickled) "
             "if you trust its makers, or leave it out of the baselines"
         )
-    found = _package("profanity_check", "alt-profanity-check==1.9.1")
+    found = _package("profanity_check")
     return lambda texts: np.asarray(found.predict_prob(list(texts)), float)
 
 
-def _package(name: str, requirement: str):
-    """A package that is not of the lock: whoever wants it installs it."""
+def _package(name: str):
+    """A module of requirements-peers.txt, which only those install who want it."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"{name} is not installed, or not all that it needs ({error}): "
-            f"python -m pip install {requirement}, or leave it out of the baselines"
+            f"{name} is not installed, or not all that it needs ({error}): python -m pip install "
+            "--no-deps -r requirements-peers.txt, or leave it out of the baselines"
         ) from error
 
 

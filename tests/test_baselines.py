@@ -3,6 +3,7 @@
 all-MiniLM-L6-v2 itself is not loaded: a tiny BERT of random weights stands in for it.
 """
 
+import os
 import sys
 from types import SimpleNamespace
 
@@ -73,8 +74,8 @@ def test_what_is_unknown_or_missing_is_named(samples, monkeypatch):
         baselines.fit("tfidf", train, 0)
     with pytest.raises(ValueError, match="one label teach nothing"):
         baselines.fit("tfidf_lr", train[train["label"] == 1], 0)
-    monkeypatch.setitem(sys.modules, "hatesonar", None)  # as if not installed
-    with pytest.raises(ImportError, match="hatesonar is not installed, .* python -m pip"):
+    monkeypatch.setitem(sys.modules, "hatesonar.api", None)  # as if not installed
+    with pytest.raises(ImportError, match="hatesonar.* is not installed, .* python -m pip"):
         baselines.fit("hatesonar", train, 0)
     assert baselines.supervision("tfidf_lr") == "gold"
     assert (
@@ -85,12 +86,12 @@ def test_what_is_unknown_or_missing_is_named(samples, monkeypatch):
     assert set(baselines.BASELINES) < set(baselines.TRAINED_ON)
 
 
-def test_hatesonar_gives_its_share_of_hate_speech(samples, monkeypatch):
-    classes = [{"class_name": "neither", "confidence": 0.7}]
-    classes += [{"class_name": "hate_speech", "confidence": 0.3}]
-    sonar = SimpleNamespace(ping=lambda text: {"text": text, "classes": classes})
-    monkeypatch.setitem(sys.modules, "hatesonar", SimpleNamespace(Sonar=lambda: sonar))
-    assert baselines.fit("hatesonar", samples["distil"], 0)(["a", "b"]).tolist() == [0.3, 0.3]
+@pytest.mark.skipif(not os.environ.get("HSD_FULL"), reason="make test-full installs the peers")
+def test_the_peers_as_shipped_tell_hate_from_tea():
+    for name in ("hatesonar", "profanity_check"):
+        score = baselines.fit(name, pd.DataFrame(), 0, pickled=True)
+        hate, tea = score(["YOU STUPID IDIOT, go to hell", "The tea is warm."])
+        assert 0 <= tea < hate <= 1
 
 
 def test_a_pickle_is_loaded_only_where_it_is_allowed(samples, monkeypatch):
@@ -102,7 +103,7 @@ def test_a_pickle_is_loaded_only_where_it_is_allowed(samples, monkeypatch):
     assert score(["a", "b"]).tolist() == [0.3, 0.3]
     assert baselines.supervision("profanity_check") == "as shipped"
     monkeypatch.setitem(sys.modules, "profanity_check", None)
-    with pytest.raises(ImportError, match="pip install alt-profanity-check"):
+    with pytest.raises(ImportError, match="-r requirements-peers.txt"):
         baselines.fit("profanity_check", samples["distil"], 0, pickled=True)
 
 

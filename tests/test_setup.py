@@ -46,6 +46,7 @@ PINS = lock("requirements.txt")
 GPU = lock("requirements-gpu.txt")
 MORE = lock("requirements-ray.txt") | lock("requirements-bench.txt")
 MORE |= lock("requirements-browser.txt") | lock("requirements-label-studio.txt")
+MORE |= lock("requirements-peers.txt")
 PROJECT = tomllib.loads(text("pyproject.toml"))
 
 
