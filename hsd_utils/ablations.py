@@ -121,7 +121,7 @@ def finals(
 
 def final_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The final pairs for people, a row a pair."""
-    shown = {"p_value": "p (bootstrap)", "p_holm": "p (Holm)", "n": "posts"}
+    shown = {"p_value": "p (bootstrap)", "p_holm": "p (Holm, of the claim)", "n": "posts"}
     made = [
         {"claim": row["claim"], "pair": f"{row['a']} - {row['b']}", "seeds": len(row["seeds"])}
         | {"macro-F1 difference": {"value": row["difference"], **row}}

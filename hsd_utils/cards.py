@@ -29,7 +29,7 @@ def model_card(
     llama = "llama3" in (base.family, taught_by.family)
     name = f"{'Llama-3-' if llama else ''}HSD-{base.name.split('/')[-1]}-{student['recipe']}"
     metadata = {
-        "license": "llama3" if llama else base.licence.lower(),
+        "license": "llama3" if llama else base.licence.lower() if base.files else "other",
         "base_model": base.repository,
         "library_name": "peft",
         "pipeline_tag": "text-generation",

@@ -41,7 +41,8 @@ PAPER = ("Llama-3-70B-Instruct", "Llama-3-8B-Instruct")
 RULE = """\
 *Supported*: the interval lies beyond the null value on the claimed side (and Holm's p-value, \
 where the plan corrects, below alpha). *Not supported*: it lies on the other side. \
-*Inconclusive*: neither. *Not testable here*: nothing was measured; the note says why."""
+*Inconclusive*: neither, or the learners of C10 differ. *Not testable here*: nothing was \
+measured; the note says why."""
 
 
 def collect(run: Run) -> list[dict[str, Any]]:
@@ -52,8 +53,9 @@ def collect(run: Run) -> list[dict[str, Any]]:
     if not run.metrics.exists():
         raise FileNotFoundError(f"{run.metrics} is not there: execute the run's notebooks first")
     found = json.loads(run.metrics.read_text(encoding="utf-8"))
-    path = run.folder / "explanations.json"
-    found["explanations"] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    told = run.folder / "explanations.json"  # of the stage whose results say so, if it counts
+    measured = "explanations" in found and told.exists()
+    found["explanations"] = json.loads(told.read_text(encoding="utf-8")) if measured else {}
     finals = {row["claim"]: _final(row) for row in found.get("study", {}).get("finals", [])}
     if "C4a" in finals:  # the paper's way: rationales are for training
         finals = {"C4": finals["C4a"]} | finals

@@ -101,7 +101,7 @@ class Detector:
 
     def _verdict(self, row: dict[str, Any] | None, text: Any) -> dict[str, Any]:
         if row is None or row["p_hate"] is None:
-            note = "no text" if row is None else "does not fit the engine"
+            note = "no text" if row is None else "no answer: too long for the engine, or it failed"
             return {"label": None, "p_hate": None, "explanations": [], "note": note}
         notes = ["judged by its beginning"] if prompts.is_cut(sampling.clean_text(text)) else []
         notes += [f"explanation: {row['reason']}"] if row["reason"] else []
@@ -148,31 +148,24 @@ def _write(detector: Detector, frame: pd.DataFrame, options: argparse.Namespace)
     """Verdicts as they come; the file has its name only when all rows are in it."""
     part, done = options.output.with_name(options.output.name + ".part"), 0
     ids = frame[options.id_column] if options.id_column in frame else frame.index + 1
-    texts = frame[options.text_column].where(frame[options.text_column].notna(), None)
+    verdicts = detector.read(frame[options.text_column])
     with open(part, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
-        for row, (key, found) in enumerate(zip(ids, detector.read(texts), strict=True), 1):
+        for row, (key, found) in enumerate(zip(ids, verdicts, strict=True), 1):
             done += found["label"] is not None
             told = found["explanations"]
-            quotes = " | ".join(e["input"] for e in told if e["how"] is not None)
-            record = {
+            record = found | {
                 "row": row,
                 "id": key,
-                "label": found["label"],
-                "p_hate": found["p_hate"],
-                "quotes": quotes,
+                "quotes": " | ".join(e["input"] for e in told if e["how"] is not None),
                 "explanation": " ".join(e["explanation"] for e in told),
-                "note": found["note"],
             }
-            writer.writerow({name: _cell(value) for name, value in record.items()})
+            safe = spreadsheet.neutralise
+            writer.writerow({k: safe(v) if isinstance(v, str) else v for k, v in record.items()})
             file.flush()
     part.replace(options.output)
     return done
-
-
-def _cell(value: Any) -> Any:
-    return spreadsheet.neutralise(value) if isinstance(value, str) else value
 
 
 if __name__ == "__main__":

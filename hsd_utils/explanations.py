@@ -114,8 +114,8 @@ def stance(text: str) -> int | None:
 
 
 def sentence(explanations: Iterable[Mapping[str, Any]]) -> str:
-    """The reasons of one post in one line, without its quotes."""
-    return " ".join(e["explanation"] for e in explanations)
+    """The reasons of one post in one line, without its quotes; "" where there is none."""
+    return " ".join(e["explanation"] for e in explanations if e["explanation"])
 
 
 def features(sample: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

@@ -71,7 +71,9 @@ def prevalence(rows, width: float = PAGE) -> Figure:
             found = pd.DataFrame(list(mine[measure])).astype(float)
             beside = mine["prevalence"].to_numpy() * 1.05 ** (place - (len(named) - 1) / 2)
             reach = [found["value"] - found["low"], found["high"] - found["value"]]
-            axes.errorbar(beside, found["value"], reach, label=name, capsize=2, **line(look))
+            axes.plot(mine["prevalence"], found["value"], label=name, **line(look))
+            whiskers = {"fmt": "none", "capsize": 2, "ecolor": look["color"]}
+            axes.errorbar(beside, found["value"], reach, **whiskers)
         axes.set(title=title, xlabel="share of hateful posts", xscale="log", ylim=(0, None))
         axes.set_xticks(shares := sorted(rows["prevalence"].unique()), [f"{s:.0%}" for s in shares])
         axes.xaxis.set_minor_formatter(NullFormatter())

@@ -4,6 +4,7 @@ figures.save(figures_study.factor(rows), run, "study_objective", rows)
 """
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -30,8 +31,14 @@ def factor(rows: Sequence[dict], baseline: str = "", width: float = PAGE) -> Fig
             if mine:
                 axes.axvline(found["value"], color="black", lw=0.8, ls=":", zorder=0)
         axes.set(xlabel=f"{title} (95% interval)", ylim=(len(rows) - 0.5, -0.5))
-    parts[0].set_yticks(range(len(rows)), [row["name"] for row in rows])
+    parts[0].set_yticks(range(len(rows)), [_named(row) for row in rows])
     return figure
+
+
+def _named(row: dict) -> str:
+    """A cell, the posts that it learned from, if any, and its trainings, if several."""
+    posts = f", {row['n']:,} posts" * bool(row["n"])
+    return row["name"] + posts + f", {len(row['seeds'])} seeds" * (len(row["seeds"]) > 1)
 
 
 def learning_curve(rows: Sequence[dict], width: float = COLUMN) -> Figure:
@@ -43,13 +50,15 @@ def learning_curve(rows: Sequence[dict], width: float = COLUMN) -> Figure:
     rows = pd.DataFrame(rows)
     untaught, rows = rows[rows["n"] == 0], rows[rows["n"] > 0]
     figure, axes = plt.subplots(figsize=(width, 2.4))
-    looks = zip(rows.groupby("label_source"), "oDs^", strict=False)
+    looks = zip(rows.groupby("label_source"), cycle("oDs^"), strict=False)
     for place, ((source, mine), marker) in enumerate(looks):
         mine = mine.sort_values("n")
         found = pd.DataFrame([metrics["roc_auc"] for metrics in mine["metrics"]])
         reach = [found["value"] - found["low"], found["high"] - found["value"]]
-        style = {"marker": marker, "color": BLIND[place], "capsize": 2}
-        axes.errorbar(mine["n"] * 1.03**place, found["value"], reach, label=source, **style)
+        line = {"marker": marker, "label": f"labels: {source.replace('_', ', ')}"}
+        axes.plot(mine["n"], found["value"], color=BLIND[place], **line)
+        whiskers = {"fmt": "none", "capsize": 2, "ecolor": BLIND[place]}
+        axes.errorbar(mine["n"] * 1.04**place, found["value"], reach, **whiskers)
     for name, metrics in zip(untaught["name"], untaught["metrics"], strict=True):
         axes.axhline(metrics["roc_auc"]["value"], color="black", lw=0.9, ls=":", label=name)
     axes.set(xscale="log", xlabel="posts learned from", ylabel="ROC-AUC on dev")

@@ -29,7 +29,6 @@ from hsd_utils.paths import Run
 from hsd_utils.provenance import STAGES
 
 PROFILES = tuple(sorted(path.stem for path in paths.PROFILES.glob("*.yaml")))
-NOT_STAGES = ("about", "requires")
 
 
 class Refused(Exception):
@@ -42,7 +41,8 @@ def plan(profile: str, run: str, overrides: Iterable[str] = ()) -> dict[str, dic
     An override is "03.epochs=2" with a YAML value.  Raises Refused for an unknown profile,
     notebook or parameter and for a value of another type, naming the nearest known name.
     """
-    changes = {name: dict(section or {}) for name, section in read_profile(profile).items()}
+    sections, _ = read_profile(profile)
+    changes = {name: dict(section or {}) for name, section in sections.items()}
     for override in overrides:
         target, equals, value = override.partition("=")
         stage, dot, name = target.partition(".")
@@ -69,17 +69,14 @@ def plan(profile: str, run: str, overrides: Iterable[str] = ()) -> dict[str, dic
     return planned
 
 
-def read_profile(name: str) -> dict[str, Any]:
-    """The sections of a profile: notebook -> overrides, without ``about`` and ``requires``."""
-    sections = {k: v for k, v in _profile(name).items() if k not in NOT_STAGES}
-    # YAML takes a bare 02 for a number.
-    return {resolve(f"{k:02}" if isinstance(k, int) else k): v for k, v in sections.items()}
-
-
-def _profile(name: str) -> dict[str, Any]:
+def read_profile(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Overrides by notebook, and what the profile ``requires`` of a machine."""
     if name not in PROFILES:
         raise Refused(f"unknown profile {name!r}{_nearest(name, PROFILES)}")
-    return yaml.safe_load((paths.PROFILES / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+    whole = yaml.safe_load((paths.PROFILES / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+    needs, _ = whole.pop("requires", None) or {}, whole.pop("about", None)
+    # YAML takes a bare 02 for a number.
+    return {resolve(f"{k:02}" if isinstance(k, int) else k): v for k, v in whole.items()}, needs
 
 
 def resolve(stage: str) -> str:
@@ -104,13 +101,10 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _fits(value: Any, default: Any) -> bool:
-    if default is None:
-        return True
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(default, bool) and isinstance(value, bool)
-    if isinstance(default, float):
-        return isinstance(value, int | float)
-    return isinstance(value, type(default))
+    """Of its default's type; a whole number does for a float, nothing but a bool for a bool."""
+    kind = int | float if isinstance(default, float) else type(default)
+    alike = isinstance(value, bool) == isinstance(default, bool)
+    return default is None or (alike and isinstance(value, kind))
 
 
 def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict]) -> None:
@@ -201,8 +195,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.list:
             _list(run, stages, planned)
             return 0
-        missing = preflight.lacking(_profile(options.profile).get("requires") or {})
-        if missing:
+        _, needs = read_profile(options.profile)
+        if missing := preflight.lacking(needs):
             lines = "\n".join(f"  - {line}" for line in missing)
             raise Refused(f"profile {options.profile} cannot run here:\n{lines}")
         run.folder.mkdir(parents=True, exist_ok=True)

@@ -83,6 +83,23 @@ def measures(human: Iterable, said: Iterable, resamples: int, seed: int) -> dict
     }
 
 
+def paired(both: pd.DataFrame, resamples: int, seed: int) -> dict:
+    """posts, and the difference in token_f1 and iou_f1 of two models on the same posts.
+
+    both: the columns of ``by_post``, and those of the other with " teacher" after their names.
+    """
+    names = ["token_f1", "iou_precision", "iou_recall"]
+    one, other = (both[[n + end for n in names]].to_numpy().T for end in ("", " teacher"))
+
+    def lead(p, r, other_p, other_r, axis):
+        return f1(p, r, axis) - f1(other_p, other_r, axis)
+
+    token = bootstrap.mean(one[0] - other[0], resamples, seed)
+    spans_found = bootstrap.over(lead, [*one[1:], *other[1:]], resamples, seed)
+    marked = int(np.isfinite(one[0] - other[0]).sum())
+    return {"posts": marked, "token_f1": token, "iou_f1": spans_found}
+
+
 def ranking(human: Iterable, scores: Iterable, resamples: int, seed: int) -> dict:
     """The mean AUPRC over posts with its interval; see ``auprc``."""
     found = [auprc(h, s) for h, s in zip(human, scores, strict=True)]

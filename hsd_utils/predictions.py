@@ -18,7 +18,7 @@ from hsd_utils import metrics, posts
 
 def write(rows: pd.DataFrame, path: Path) -> None:
     """JSON Lines, one prediction a line; missing values are null."""
-    posts.write_rows(json.loads(rows.to_json(orient="records")), path)
+    posts.write_rows(json.loads(rows.to_json(orient="records", double_precision=15)), path)
 
 
 def load(path: Path) -> pd.DataFrame:

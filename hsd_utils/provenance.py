@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import papermill
+from IPython.core.inputtransformer2 import TransformerManager
 
 from hsd_utils import paths, tables
 from hsd_utils.machine import environment
@@ -47,7 +48,7 @@ class Stage:
 
     def describe(self) -> dict[str, Any]:
         """Commit, packages and hardware: the line every notebook shows first."""
-        return {"run": str(self.run.name), **environment()}
+        return {"run": self.run.name, **environment()}
 
     def finish(
         self, inputs: Iterable[Path], outputs: Iterable[Path], results: Mapping[str, Any]
@@ -131,10 +132,8 @@ def assemble(run: Run) -> dict[str, Any]:
     summary = {key: latest.get(key) for key in ("commit", "packages", "hardware")}
     summary["seconds"] = {name: stage["seconds"] for name, stage in stages.items()}
     summary["seeds"] = {n: s["parameters"].get("seed") for n, s in stages.items()}
-    summary["stages"] = {
-        name: {k: s[k] for k in ("finished", "commit", "parameters", "inputs", "outputs")}
-        for name, s in stages.items()
-    }
+    told = ("finished", "commit", "hardware", "parameters", "inputs", "outputs")
+    summary["stages"] = {name: {k: s[k] for k in told} for name, s in stages.items()}
     write_json(run.manifest, summary)
     return metrics
 
@@ -163,7 +162,8 @@ def modules(stage: str) -> dict[str, str]:
 
     A package counts with all its files, since it may load them by name.
     """
-    waiting = _imported("\n".join(line for line in _code(stage).split("\n") if line[:1] != "%"))
+    plain = TransformerManager().transform_cell  # magics, shell lines and x? as Python
+    waiting = set().union(*(_imported(plain(cell)) for cell in _cells(stage)))
     seen: dict[str, str] = {}
     package = paths.REPOSITORY / "hsd_utils"
     while waiting:
@@ -197,10 +197,14 @@ def _imported(source: str) -> set[str]:
     return names
 
 
-def _code(stage: str) -> str:
-    """A notebook's code, without its prose and what Run All leaves in it."""
+def _cells(stage: str) -> list[str]:
+    """A notebook's code, cell by cell, without its prose and what Run All leaves in it."""
     cells = json.loads(_notebook(stage).read_text(encoding="utf-8"))["cells"]
-    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    return ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+
+
+def _code(stage: str) -> str:
+    return "\n".join(_cells(stage))
 
 
 def _text_hash(text: str) -> str:

@@ -9,7 +9,6 @@ again with the gold label given), tokens and seconds.
     rationales.write(rationales.resolve(rows, "drop"), run.rationales("distil"))
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hsd_utils import posts, statistics, verdict
+from hsd_utils import posts, predictions, statistics, verdict
 from hsd_utils.engines import Answer
 
 DISAGREEMENT = ("keep", "drop", "rationalise")
@@ -143,7 +142,7 @@ def write(rows: pd.DataFrame, path: Path) -> None:
             f"no rationale for {path.stem}: look at the answers' reasons, take more posts, or "
             "raise max_tokens if answers were cut off"
         )
-    posts.write_rows(json.loads(rows.to_json(orient="records")), path)
+    predictions.write(rows, path)
 
 
 def load(path: Path, sample: pd.DataFrame) -> pd.DataFrame:

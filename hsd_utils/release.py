@@ -141,6 +141,10 @@ def _stage(run: Run, name: str) -> dict[str, Any]:
     found = {part: json.loads(path.read_text(encoding="utf-8")) for part, path in paired.items()}
     if sources := found["manifest"]["parameters"].get("sources"):
         sources[:] = [Path(source).name for source in sources]
+    inputs, root = found["manifest"]["inputs"].items(), paths.REPOSITORY
+    outside = {f for f, _ in inputs if not (run.folder / f).resolve().is_relative_to(root)}
+    told = {Path(f).name if f in outside else f: digest for f, digest in inputs}
+    found["manifest"]["inputs"] = told
     return found
 
 

@@ -9,7 +9,6 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -24,14 +23,18 @@ def write(run: Run) -> str:
     """Write and return results.md: the tables of ``describe`` and the figures of the run."""
     metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
     manifest = json.loads(run.manifest.read_text(encoding="utf-8"))
-    machine = manifest["hardware"]
+    stages = [manifest, *manifest["stages"].values()]  # not all at once, nor on one machine
+    commits = dict.fromkeys(stage["commit"] for stage in stages)
+    machines = dict.fromkeys(
+        f"{on['processor']}, {on['cores']} cores, {on['gpu'] or 'no GPU'}"
+        for on in (stage["hardware"] for stage in stages)
+    )
     figures = sorted(run.figure("f1", "png").parent.glob("*.png"))
     shown = "\n\n".join(f"![{file.stem}]({os.path.relpath(file, run.folder)})" for file in figures)
     seconds = ", ".join(f"{stage} {spent:.0f} s" for stage, spent in manifest["seconds"].items())
     text = f"""# Results of run `{run.name}`
 
-Commit {manifest["commit"]}; {machine["processor"]}, {machine["cores"]} cores,
-{machine["gpu"] or "no GPU"}; {seconds}.
+Commits {", ".join(commits)}; {"; ".join(machines)}; {seconds}.
 
 {describe(metrics)}
 
@@ -84,7 +87,7 @@ def paired(comparisons: list[Mapping[str, Any]]) -> pd.DataFrame:
             "p (bootstrap)": found["p_value"],
             "p (McNemar)": found["mcnemar"]["p_value"],
             "claim": found["claim"],
-            "p (Holm)": found["p_holm"],
+            "p (Holm, of the claim)": found["p_holm"],
         }
         for found in comparisons
     ]
@@ -212,7 +215,7 @@ def main() -> None:
     print(run.summary)
     if options.readme:
         metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
-        readme = Path(paths.REPOSITORY / "README.md")
+        readme = paths.REPOSITORY / "README.md"
         tables.insert(readme, "results", f"Run `{run.name}`. {describe(metrics)}")
         if measured := benchmarks(run):
             tables.insert(readme, "benchmarks", measured)

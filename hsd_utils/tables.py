@@ -58,16 +58,24 @@ def _plain(data):
 
 
 def _cells(frame: pd.DataFrame, digits: int) -> pd.DataFrame:
-    """The frame as text: floats rounded, measures as intervals, missing values n/a."""
+    """The frame as text: floats rounded, measures as intervals, missing values n/a.
 
-    def cell(value):
+    A column named "p (...)" holds p-values: none of them is shown as 0.
+    """
+
+    def cell(value, least):
         if isinstance(value, dict):
             return interval(value)
         if pd.api.types.is_scalar(value) and pd.isna(value):
             return ABSENT
-        return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+        if isinstance(value, float):
+            return f"<{least:.{digits}f}" if value < least else f"{value:.{digits}f}"
+        return str(value)
 
-    return frame.astype(object).map(cell).rename(columns=str)
+    def column(values):
+        return values.map(cell, least=10**-digits if str(values.name)[:3] == "p (" else -math.inf)
+
+    return frame.astype(object).apply(column).rename(columns=str)
 
 
 def latex(frame: pd.DataFrame, caption: str, label: str, digits: int = 3) -> str:
@@ -77,7 +85,7 @@ def latex(frame: pd.DataFrame, caption: str, label: str, digits: int = 3) -> str
     may be a measure ``{"value", "low", "high"}``: it is shown by ``interval``.
     """
     cells = _cells(frame, digits)
-    number = r"(?:[-−]?\d.*|n/a)"
+    number = r"(?:[-−<]?\d.*|n/a)"
     align = ["r" if cells[name].str.fullmatch(number).all() else "l" for name in cells]
     plain = cells.rename(columns=lambda name: name.translate(LATEX))
     return (
@@ -124,7 +132,6 @@ def insert(path: Path, marker: str, text: str) -> None:
 
     Raises ValueError, and writes nothing, unless the file has each of the two once, in order.
     """
-    path = Path(path)
     begin, end = (f"<!-- {marker}:{side} -->" for side in ("begin", "end"))
     old = path.read_text(encoding="utf-8")
     if (old.count(begin), old.count(end)) != (1, 1) or old.index(begin) > old.index(end):

@@ -102,14 +102,7 @@ class Progress(TrainerCallback):
 
 
 def trainer(
-    model,
-    tokenizer,
-    train: list[dict],
-    dev: list[dict],
-    folder: Path,
-    *,
-    patience: int,
-    **arguments,
+    model, tokenizer, train: list, dev: list, folder: Path, *, patience: int, **arguments
 ) -> DistilTrainer:
     """An SFTTrainer over encoded examples; checkpoints and logs go to ``folder``.
 
@@ -200,13 +193,7 @@ def log(trainer: DistilTrainer) -> list[dict[str, float]]:
 
 
 @torch.inference_mode()
-def probe(
-    model,
-    tokenizer,
-    conversations: list[list[dict]],
-    answers: list[list[int]] | None = None,
-    tokens: int = 24,
-) -> list[dict]:
+def probe(model, tokenizer, conversations: list, answers: list | None = None) -> list[dict]:
     """Tokens, text and mean log-probability a token of an answer to each conversation.
 
     ``answers``: tokens to be judged, in place of the model's own greedy ones.  What a model thinks
@@ -215,20 +202,16 @@ def probe(
     """
     FastLanguageModel.for_inference(model)
     found = []
-    for number, messages in enumerate(conversations):
+    for messages, given in zip(conversations, answers or [None] * len(conversations), strict=True):
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt").to(model.device)
         asked = inputs["input_ids"].shape[1]
-        if answers:
-            given = torch.tensor([answers[number]], device=model.device)
-            whole = torch.cat([inputs["input_ids"], given], dim=1)
+        if given:
+            new = torch.tensor([given], device=model.device)
+            whole = torch.cat([inputs["input_ids"], new], dim=1)
         else:
-            whole = model.generate(
-                **inputs,
-                max_new_tokens=tokens,
-                do_sample=False,
-                pad_token_id=tokenizer.pad_token_id,
-            )
+            pad = tokenizer.pad_token_id
+            whole = model.generate(**inputs, max_new_tokens=24, do_sample=False, pad_token_id=pad)
         answer = whole[0, asked:]
         logits = model(input_ids=whole).logits[0, asked - 1 : -1].float()
         each = logits.log_softmax(-1).gather(1, answer[:, None])
@@ -238,16 +221,13 @@ def probe(
 
 
 def probe_from_disk(
-    folder: Path,
-    conversations: list[list[dict]],
-    answers: list[list[int]] | None = None,
-    **load_arguments,
+    folder: Path, conversations: list, answers: list | None = None, **loading
 ) -> list[dict]:
     """The same by a fresh process that loads the student from ``folder``.
 
     Raises RuntimeError with the process's own words when it fails.
     """
-    asked = {"conversations": conversations, "answers": answers, "load": load_arguments}
+    asked = {"conversations": conversations, "answers": answers, "load": loading}
     command = [sys.executable, "-m", "hsd_utils.training", str(folder)]
     done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True)
     if done.returncode:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import nbformat
 import numpy as np
-from fakes import FakeEngine
+from fakes import CHIP, FakeEngine
 
 from hsd_utils import paths, posts, prompts, provenance, readers, sampling, scoring
 from hsd_utils.paths import Run
@@ -76,5 +76,5 @@ def prepare():
         provenance.write_json(RUN.results(stage), results)
         parameters = provenance.defaults(stage) | {"run": "toy"}
         made = {"parameters": parameters, "inputs": {}, "outputs": {}, "seconds": 1}
-        made |= {"finished": "2026", "commit": "c", "packages": {}, "hardware": {}}
+        made |= {"finished": "2026", "commit": "c", "packages": {}, "hardware": CHIP}
         provenance.write_json(RUN.stage_manifest(stage), made)

@@ -7,6 +7,8 @@ import pandas as pd
 from hsd_utils import verdict
 from hsd_utils.engines import Answer, Request
 
+CHIP = {"processor": "A Chip", "cores": 2, "gpu": None}
+
 P = {"awful people": 0.9, "doubtful people": 0.6, "kind people": 0.3, "dear people": 0.1}
 POSTS = pd.DataFrame({"id": list("abcd"), "text": list(P), "label": [1, 0, 1, 0]})
 

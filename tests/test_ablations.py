@@ -148,8 +148,10 @@ def test_the_learning_curve_goes_by_size_and_the_teacher_is_a_line():
 
 
 def test_a_factor_s_figure_has_a_row_a_cell_and_the_baseline_s_value():
-    figure = figures_study.factor([drawn("base", 0.5), drawn("other", 0.6)], "base")
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["base", "other"]
+    rows = [drawn("base", 0.5, n=0, seeds=[0]), drawn("other", 0.6, n=1500, seeds=[0, 1])]
+    figure = figures_study.factor(rows, "base")
+    told = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert told == ["base", "other, 1,500 posts, 2 seeds"]
     for axes in figure.axes:
         dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
         assert [list(line.get_xdata()) for line in dotted] == [[0.5, 0.5]]

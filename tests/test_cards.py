@@ -69,6 +69,10 @@ def test_others_do_not():
     assert re.search(r"^# HSD-SmolLM2-135M-Instruct-joint$", text, re.MULTILINE)
 
 
+def test_a_licence_that_is_not_known_is_other():
+    assert metadata(card(base="owner/unknown"))["license"] == "other"
+
+
 def test_the_code_of_the_card_is_the_project_s():
     (code,) = re.findall(r"```python\n(.*?)```", card(), re.DOTALL)
     tree = ast.parse(code)

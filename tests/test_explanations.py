@@ -123,7 +123,9 @@ def test_people_are_rows_like_a_models():
     assert found["id"].tolist() == [table["id"][0], table["id"][3]]
     first = found["explanations"][0]
     assert [e["input"] for e in first] == ["people", "burden"]
-    assert explanations.sentence(first).strip() == "Because of the words."
+    assert explanations.sentence(first) == "Because of the words."
+    marked = explanations.annotators(table.assign(explanation=None))["explanations"]
+    assert [explanations.sentence(given) for given in marked] == [""]  # words and no reason
     assert found["predicted"].tolist() == [1, 1]
     assert explanations.annotators(SAMPLE.assign(rationale=[[]] * 4)).empty
 

@@ -126,7 +126,7 @@ def executed(**parameters):
     """The notebook's cells in this process; the outcome of each cell's last line as text."""
     plt.switch_backend("agg")
     notebook, names, shown = nbformat.read(paths.NOTEBOOKS / f"{NAME}.ipynb", 4), {}, []
-    small = {"run": "test", "faithful_posts": 8, "resamples": 50, "least_posts": 3}
+    small = {"run": "test", "faithful_posts": 16, "resamples": 50, "least_posts": 3}
     for index, cell in enumerate(c for c in notebook.cells if c.cell_type == "code"):
         *_, last = cell.source.splitlines()
         exec(compile(cell.source, f"cell {index}", "exec"), names)
@@ -182,6 +182,8 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     assert value.nunique() == 4
     above = faithful.loc[faithful["method"] == "leave-one-out", "quotes_above"]
     assert all(found["value"] is None or found["high"] <= 0 for found in above)
+    plausible = pd.DataFrame(json.loads(run.table("plausibility", "json").read_text()))
+    assert plausible.set_index("explainer").loc[["student", "whole post"], "posts"].nunique() == 1
     reasoned = pd.DataFrame(json.loads(run.table("reasons", "json").read_text()))
     follows = reasoned.set_index("explainer").at["student", "follows"]
     assert follows["value"] == 1.0  # this engine explains whatever it is given
@@ -200,7 +202,8 @@ def test_without_human_spans_what_needs_them_is_null_with_a_reason(ask, table, m
     faithful = pd.DataFrame(json.loads(run.table("faithfulness", "json").read_text()))
     assert "MiniLM" in set(faithful["method"])
     plausible = pd.DataFrame(json.loads(run.table("plausibility", "json").read_text()))
-    assert list(plausible["explainer"])[-3:] == ["lexicon", "MiniLM", "MiniLM tagger"]
+    last = ["lexicon", "MiniLM", "MiniLM tagger", "student - teacher"]
+    assert list(plausible["explainer"])[-4:] == last and "whole post" in set(plausible["explainer"])
 
 
 def test_people_count_and_a_judge_is_held_against_them(ask, table, monkeypatch):

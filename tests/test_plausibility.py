@@ -83,6 +83,15 @@ def test_iou_f1_is_of_the_mean_precision_and_recall():
         assert measure["low"] <= measure["value"] <= measure["high"]
 
 
+def test_the_difference_of_two_models_is_paired_by_post():
+    human = [mask(0, 1), mask(0, 1), mask()]
+    one, other = (plausibility.by_post(human, said) for said in ([mask(0, 1)] * 3, [mask(4)] * 3))
+    found = plausibility.paired(one.join(other.add_suffix(" teacher")), resamples=50, seed=0)
+    assert found["posts"] == 2 and found["token_f1"]["value"] == found["iou_f1"]["value"] == 1
+    same = plausibility.paired(one.join(one.add_suffix(" teacher")), resamples=50, seed=0)
+    assert same["token_f1"] == same["iou_f1"] == {"value": 0, "low": 0, "high": 0}
+
+
 def test_posts_nobody_marked_are_left_out():
     human, said = [mask(1), mask(), mask(2)], [mask(1), mask(3), mask(2)]
     found = plausibility.measures(human, said, resamples=50, seed=0)

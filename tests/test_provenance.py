@@ -109,7 +109,8 @@ def test_a_changed_module_makes_it_stale(project, small_package):
 
 
 def test_imports_are_followed_wherever_they_stand(project, small_package):
-    project.stage("01_first", work="%time 1\nfrom hsd_utils import a")
+    magic = "%time 1\n!ls\nlen?\nfor n in ():\n    %time n\n"
+    project.stage("01_first", work=f"{magic}from hsd_utils import a")
     small_package("a.py", "def f():\n    from hsd_utils.b import x")
     small_package("b.py", "import hsd_utils.c, hsd_utils.d.inner")
     small_package("c.py", "from hsd_utils import a, nothing")  # a circle ends, too

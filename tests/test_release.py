@@ -1,6 +1,7 @@
 """A run goes out without a post's text and comes back for who has the posts."""
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -137,19 +138,14 @@ def test_out_without_text_and_back_to_the_same_bytes(opened, tmp_path, monkeypat
     before = contents(run.folder)
     about = release.pack(run, tmp_path / name)
     assert about["altered"] == 0 and about["rows"]["samples/eval"] == 8
-    folder = tmp_path / "looked"
-    if name.endswith(".zip"):
-        shutil.unpack_archive(tmp_path / name, folder)
-    else:
-        shutil.copytree(tmp_path / name, folder)
+    way, folder = shutil.unpack_archive if ".zip" in name else shutil.copytree, tmp_path / "looked"
+    way(tmp_path / name, folder)
     every = {p.id: p for sample in samples.values() for p in sample.itertuples()}
     by_digest = {redaction.digest(post): post for post in every.values()}
     seen, known = 0, [row["own"] == 1 for row in besides[1]]
     for file in folder.rglob("*.json*"):
         text = file.read_text()
-        assert not [
-            post.id for post in every.values() if f'"{post.id}"' in text or post.text in text
-        ]
+        assert not [p.id for p in every.values() if f'"{p.id}"' in text or p.text in text]
         for row in map(json.loads, text.splitlines() if file.suffix == ".jsonl" else []):
             post = by_digest.get(row.get("id"))
             for told in strings(row) if post else []:
@@ -184,9 +180,13 @@ def test_posts_of_ones_own_and_none_that_differ(opened, tmp_path, monkeypatch, c
     (tmp_path / "mine").mkdir()
     table.to_csv(tmp_path / "mine" / "own.csv", index=False)
     run, samples, _ = made([tmp_path / "mine" / "own.csv"])
+    manifest = json.loads((written := run.stage_manifest("01_sampling")).read_text())
+    way = os.path.relpath(tmp_path / "mine" / "own.csv", run.folder)
+    provenance.write_json(written, manifest | {"inputs": {way: "ab"}})
     package = tmp_path / "package"
     assert release.main([run.name, "-o", str(package)]) == 0
-    assert str(tmp_path) not in (package / "release.json").read_text()
+    told = (package / "release.json").read_text()
+    assert str(tmp_path) not in told and "mine/own.csv" not in told and '"own.csv": "ab"' in told
     there = tmp_path / "HSD_DATA_DIR"
     there.mkdir()
     texts = set(samples["eval"]["text"][:2])
@@ -233,18 +233,17 @@ def test_refused_with_what_to_do(opened, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no release.json in it"):
         release.restore(tmp_path, Run("again"))
     good = json.loads((package / "release.json").read_text())
-    teacher = good["stages"]["02_cot_teacher"]["results"]["teacher"]
+    text = json.dumps(good["stages"])
+    engine = good["stages"]["02_cot_teacher"]["results"]["teacher"]["engine_settings"]["identity"]
+    other = json.loads(text.replace(json.dumps(engine["engine"]), '"../../x"'))
     for wrong, match in (
         ({"format": 1}, "format 1, this code reads 2"),
         ({"rows": {"predictions/../../x": 1}}, "names files or an engine"),
+        ({"stages": other}, "names files or an engine"),
     ):
         (package / "release.json").write_text(json.dumps(good | wrong))
         with pytest.raises(ValueError, match=match):
             release.restore(package, Run("again"))
-    teacher["engine_settings"]["identity"]["engine"] = "../../x"
-    (package / "release.json").write_text(json.dumps(good))
-    with pytest.raises(ValueError, match="names files or an engine"):
-        release.restore(package, Run("again"))
     monkeypatch.setenv("HSD_CACHE", str(tmp_path / "empty"))
     with pytest.raises(ValueError, match="no answer of fake/teacher to these posts"):
         release.pack(run, tmp_path / "other")

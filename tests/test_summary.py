@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+from fakes import CHIP
 
 from hsd_utils import paths, summary
 from hsd_utils.paths import Run
@@ -36,8 +37,12 @@ METRICS = {
 }
 MANIFEST = {
     "commit": "abc123+",
-    "hardware": {"processor": "A Chip", "cores": 2, "gpu": None},
-    "seconds": {"01_sampling": 9.0},
+    "hardware": CHIP,
+    "seconds": {"01_sampling": 9.0, "02_cot_teacher": 5.0},
+    "stages": {
+        "01_sampling": {"commit": "abc123+", "hardware": CHIP},
+        "02_cot_teacher": {"commit": "def456", "hardware": CHIP | {"processor": "Another"}},
+    },
 }
 
 
@@ -64,8 +69,8 @@ def test_everything_measured_is_there(run):
         "| token f1 | 0.41 (0.31–0.52) | 0.33 (0.23–0.43) |",
         "| iou f1 | n/a | 0.26 (0.15–0.35) |",
         "| time saved | 0.912 | 0.540 |",
-        "Commit abc123+; A Chip, 2 cores",
-        "no GPU; 01_sampling 9 s.",
+        "Commits abc123+, def456; A Chip, 2 cores",
+        "no GPU; Another, 2 cores, no GPU; 01_sampling 9 s, 02_cot_teacher 5 s.",
         "![f1](figures/f1.png)",
     ):
         assert words in text, words
@@ -80,7 +85,7 @@ def test_claims_have_their_corrected_p_value_and_rare_hate_its_table():
     text = summary.describe(
         {"comparisons": [compared], "hatecheck": cases, "prevalence": {"rates": rates}}
     )
-    assert "| p (Holm) |" in text and "| n/a | C2 | 0.102 |" in text
+    assert "| p (Holm, of the claim) |" in text and "| n/a | C2 | 0.102 |" in text
     assert "| student | 0.613 | 0.20 (0.10–0.30) | 0.15 (0.05–0.25) |" in text
     assert "right on functional tests (hatecheck) | precision at 1% hate" in text
     assert text.count("| student |") == 1

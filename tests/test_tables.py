@@ -76,6 +76,13 @@ def test_markdown_keeps_its_columns_and_escapes_html():
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in lines} == {3}
 
 
+def test_no_p_value_is_shown_as_nothing():
+    values = [0.0, 0.0004, 0.04, None]
+    rows = tables.markdown(pd.DataFrame({"p (Holm)": values, "share": values})).splitlines()[2:]
+    assert rows[0] == rows[1] == "| &lt;0.001 | 0.000 |"
+    assert rows[2:] == ["| 0.040 | 0.040 |", "| n/a | n/a |"]
+
+
 def test_inserting_twice_changes_nothing_and_spares_the_rest(tmp_path):
     path = tmp_path / "README.md"
     path.write_text("above\n<!-- results:begin -->\nold\n<!-- results:end -->\nbelow é\n", "utf-8")

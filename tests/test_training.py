@@ -76,9 +76,8 @@ ROWS = [
 ]
 RECIPE = {
     "learning_rate": 2e-3,
+    **{f"per_device_{part}_batch_size": 2 for part in ("train", "eval")},
     "num_train_epochs": 2,
-    "per_device_train_batch_size": 2,
-    "per_device_eval_batch_size": 2,
     "gradient_checkpointing": False,
     "warmup_steps": 0,
     "optim": "adamw_8bit",
@@ -209,19 +208,15 @@ def test_accumulated_batches_weigh_what_one_large_batch_does(loaded, tmp_path, o
 
 
 @pytest.mark.slow
-def test_a_fresh_process_thinks_of_an_answer_what_the_student_did_before_it_was_saved(
-    taught, loaded
-):
-    folder, _, _, said = taught
-    asked = [prompts.student(text) for text in TEXTS[:1]]
-    answers = [old["tokens"] for old in said]
-    (old,), (new,) = said, training.probe_from_disk(folder, asked, answers, max_length=256)
+def test_a_fresh_process_judges_as_the_student_did_before_it_was_saved(taught, loaded):
+    folder, _, _, (old,) = taught
+    asked, answers = [prompts.student(TEXTS[0])], [old["tokens"]]
+    (new,) = training.probe_from_disk(folder, asked, answers, max_length=256)
     assert (old["text"], old["tokens"]) == (new["text"], new["tokens"])
-    # Logits of 32 and more are bfloat16 in one of the two: steps of a quarter, here over 24 tokens.
+    # Logits of 32 and more are bfloat16 in one of the two: steps of a quarter.
     assert old["log_probability"] == pytest.approx(new["log_probability"], abs=0.1)
-    model, tokenizer, untaught = loaded
-    model.load_state_dict(untaught, strict=False)
-    (base,) = training.probe(model, tokenizer, asked, answers)
+    loaded[0].load_state_dict(loaded[2], strict=False)
+    (base,) = training.probe(*loaded[:2], asked, answers)
     assert base["log_probability"] < old["log_probability"] - 1
 
 
@@ -229,10 +224,9 @@ ENGINES = """
 import json, sys
 from hsd_utils import engines, prompts, verdict
 from hsd_utils.engines import Request
-texts = ["a blue van came", "soup is nice"]
+texts, found = ["a blue van came", "soup is nice"], {}
 asked = [Request(t, prompts.student(t), prefill=prompts.prefill(), choices=verdict.LABELS)
          for t in texts]
-found = {}
 for engine in ("openvino", "transformers"):
     for adapter in (None, sys.argv[1]):
         settings = {"adapter": adapter} if adapter else {}
@@ -251,6 +245,6 @@ def test_both_engines_run_the_saved_student_and_it_says_what_it_was_taught(taugh
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
     for engine in ("openvino", "transformers"):
-        for before, after in zip(found[f"{engine} base"], found[f"{engine} student"], strict=True):
-            assert after > 0.9 and after > before + 0.05
+        both = zip(found[f"{engine} base"], found[f"{engine} student"], strict=True)
+        assert all(after > 0.9 and after > before + 0.05 for before, after in both)
     assert found["openvino student"] == pytest.approx(found["transformers student"], abs=0.05)

@@ -85,7 +85,7 @@ def _own(spec: str, columns: dict) -> tuple[pd.DataFrame, dict]:
     path = Path(spec)
     if path.suffix.lower() not in tables.SUFFIXES:
         near = difflib.get_close_matches(spec, READERS, n=1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
+        meant = f"; did you mean {near[0]!r}?" if near else "."
         raise ValueError(
             f"no source is called {spec!r}{meant} Known: {', '.join(READERS)}, or the path of a "
             f"file ending in {', '.join(tables.SUFFIXES)}"
@@ -95,10 +95,10 @@ def _own(spec: str, columns: dict) -> tuple[pd.DataFrame, dict]:
 
 def _table(frame: pd.DataFrame, name: str, mapping: dict, counts: dict) -> pd.DataFrame:
     if "class" in frame:
-        offensive = ~frame["class"].isin(list(mapping))
-        if offensive.any():
-            counts["dropped"] = {**counts["dropped"], "offensive": int(offensive.sum())}
-        frame = frame[~offensive].assign(label=frame["class"].map(mapping))
+        kept = frame["class"].isin(list(mapping))
+        lost = frame.loc[~kept, "class"].fillna("unknown class").value_counts()
+        counts["dropped"] = {**counts["dropped"], **{name: int(n) for name, n in lost.items()}}
+        frame = frame[kept].assign(label=frame["class"].map(mapping))
     if "source" not in frame:
         ids = frame["id"] if "id" in frame else frame.index.to_series()
         frame = frame.assign(source=name, id=name + "-" + ids.astype("str"))

@@ -63,7 +63,7 @@ FILES = {
     "stormfront": ("stormfront/hate-speech-dataset.zip", _STORMFRONT_ZIP, None),
 }
 STORMFRONT_CONTENTS = "1039c839ea7a38a77049e49e1b35fc492a8eb1e81ccefcf32d65371567249877"
-_ANNOTATIONS = "annotations_metadata.csv"
+ANNOTATIONS = "annotations_metadata.csv"
 
 
 def find(name: str) -> Path:
@@ -104,24 +104,24 @@ def stormfront() -> tuple[Path | zipfile.Path, Path]:
     """
     folder = paths.data_dir() / "stormfront" if paths.data_dir() else None
     for place in [folder, folder / "hate-speech-dataset"] if folder else []:
-        if (place / _ANNOTATIONS).is_file():
+        if (place / ANNOTATIONS).is_file():
             return place, place
     path = find("stormfront")
     tops = []
     if zipfile.is_zipfile(path):
         top = zipfile.Path(path)
-        tops = [place for place in (top, *top.iterdir()) if (place / _ANNOTATIONS).is_file()]
+        tops = [place for place in (top, *top.iterdir()) if (place / ANNOTATIONS).is_file()]
     if paths.cache() in path.parents and (not tops or contents(tops[0]) != STORMFRONT_CONTENTS):
         path.unlink()
         raise _not_found("stormfront", "what arrived is not the published data set")
     if not tops:
-        raise FileNotFoundError(f"{path} is not a zip with {_ANNOTATIONS} in it: get it again")
+        raise FileNotFoundError(f"{path} is not a zip with {ANNOTATIONS} in it: get it again")
     return tops[0], path
 
 
 def contents(top: Path | zipfile.Path) -> str:
     """SHA-256 over the annotations and over names and bytes of the texts, in name order."""
-    total = hashlib.sha256((top / _ANNOTATIONS).read_bytes())
+    total = hashlib.sha256((top / ANNOTATIONS).read_bytes())
     for text in sorted((top / "all_files").iterdir(), key=lambda file: file.name):
         total.update(text.name.encode() + b"\0" + text.read_bytes() + b"\0")
     return total.hexdigest()

@@ -40,13 +40,12 @@ def davidson() -> tuple[pd.DataFrame, dict]:
 def stormfront() -> tuple[pd.DataFrame, dict]:
     """Sentences grouped by user; those marked skip or relation (hate only together) left out."""
     top, path = files.stormfront()
-    with (top / "annotations_metadata.csv").open("rb") as file:
-        notes = pd.read_csv(io.BytesIO(file.read()), dtype=str)
-    texts, undecodable, lost = [], 0, 0
+    notes = pd.read_csv(io.BytesIO((top / files.ANNOTATIONS).read_bytes()), dtype=str)
+    texts, undecodable = [], 0
     for name in notes["file_id"]:
         try:
             raw = (top / "all_files" / f"{name}.txt").read_bytes()
-        except (KeyError, FileNotFoundError):
+        except FileNotFoundError:
             texts.append(None)
             continue
         texts.append(raw.decode("utf-8", "replace"))
