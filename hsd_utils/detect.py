@@ -9,7 +9,6 @@ stored as they arrive, so an interrupted run of the same command goes on where i
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -47,15 +46,14 @@ class Detector:
         engine: another one for base and student.
         """
         run = Run(name)
-        source = run.results("02_cot_teacher" if model == "teacher" else "03_qlora_distillation")
-        needed = [source, run.results("04_evaluation")]
-        missing = [file.stem.split(".")[0] for file in needed if not file.exists()]
+        source = "02_cot_teacher" if model == "teacher" else "03_qlora_distillation"
+        missing = [s for s in (source, "04_evaluation") if not run.results(s).exists()]
         if missing:
             raise FileNotFoundError(
                 f"run {name!r} has no {' and '.join(missing)}: "
                 f"python -m hsd_utils.pipeline demo --run {name}"
             )
-        made, evaluated = (json.loads(file.read_text()) for file in needed)
+        made, evaluated = run.measured(source), run.measured("04_evaluation")
         threshold = evaluated["models"][model]["threshold"]
         if model == "teacher":
             return cls(partial(scoring.teacher, made["teacher"]), threshold)
@@ -63,7 +61,7 @@ class Detector:
         if engine is not None and engine != asked["engine"]:
             asked |= {"engine": engine, "engine_settings": {}}
         if model == "student":
-            adapter = run.folder / "students" / made["student"]["folder"]
+            adapter = run.student(made["student"]["folder"])
             if not (adapter / "adapter_model.safetensors").exists():
                 raise FileNotFoundError(
                     f"run {name!r} has no student's weights, only what was measured: train it "

@@ -9,10 +9,12 @@ sets already on disk; default: none, they are downloaded into the cache once).
 """
 
 import hashlib
+import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -78,9 +80,9 @@ class Run:
         """The teacher's parsed verdicts on the ``distil`` or ``dev`` posts."""
         return self.folder / "rationales" / f"{split}.jsonl"
 
-    def student(self, recipe: str, seed: int) -> Path:
-        """Folder of one trained student: adapter, tokenizer, log, model card."""
-        return self.folder / "students" / f"{recipe}-{seed}"
+    def student(self, folder: str) -> Path:
+        """One trained student, named after recipe and seed: adapter, tokenizer, log, card."""
+        return self.folder / "students" / folder
 
     def predictions(self, model: str, split: str) -> Path:
         return self.folder / "predictions" / f"{model}-{split}.jsonl"
@@ -121,9 +123,17 @@ class Run:
         """What one stage measured; ``metrics`` is assembled from these."""
         return self.folder / "stages" / f"{stage}.results.json"
 
+    def measured(self, stage: str) -> dict[str, Any]:
+        """The ``results`` of a stage, read."""
+        return json.loads(self.results(stage).read_text(encoding="utf-8"))
+
     def stage_manifest(self, stage: str) -> Path:
         """Written last by a stage: what ran, on what, from what."""
         return self.folder / "stages" / f"{stage}.manifest.json"
+
+    def parameters(self, stage: str) -> dict[str, Any]:
+        """The parameters that a stage ran with."""
+        return json.loads(self.stage_manifest(stage).read_text(encoding="utf-8"))["parameters"]
 
     @property
     def ledger(self) -> Path:

@@ -114,18 +114,18 @@ def _known(given, known, what: str) -> None:
 
 def settings(run: Run, cell: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a cell: the parameters of the run's notebook 03, and what differs."""
-    manifest = run.stage_manifest(TRAINING)
-    if not (manifest.exists() and run.results("04_evaluation").exists()):
-        raise FileNotFoundError(f"run {run.name} is not evaluated yet: execute 01 to 04 first")
-    found = json.loads(manifest.read_text(encoding="utf-8"))["parameters"]
-    known = {k: value for k, value in found.items() if k not in ("run", "recipe", "reveal")}
+    needed = [run.stage_manifest(TRAINING), run.results("04_evaluation")]
+    if not all(file.exists() for file in [*needed, *map(run.sample, paths.SPLITS)]):
+        raise FileNotFoundError(f"run {run.name} is not evaluated here yet: execute 01 to 04 first")
+    left = ("run", "recipe", "reveal")
+    known = {k: v for k, v in run.parameters(TRAINING).items() if k not in left}
     return known | cell["changes"] | {"seed": cell["seed"]}
 
 
 def key(run: Run, cell: Mapping[str, Any], size: int) -> str:
     """What a finished cell is known by: its settings, the samples, the teacher."""
     samples = [paths.sha256(run.sample(split)) for split in paths.SPLITS]
-    teacher = json.loads(run.results("02_cot_teacher").read_text(encoding="utf-8"))["teacher"]
+    teacher = run.measured("02_cot_teacher")["teacher"]
     teacher = [teacher.get(name) for name in ("model", "engine", "prompt")]
     whole = json.dumps([settings(run, cell), cell["final"], size, samples, teacher], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
@@ -183,7 +183,7 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
     else:
         folder = run.study(re.sub(r"\W+", "-", f"{cell['name']}-{cell['seed']}"))
         about |= _trained(run, used, round(used["size"] * size), samples["dev"], folder)
-        asked = json.loads(run.results("04_evaluation").read_text(encoding="utf-8"))["asked"]
+        asked = run.measured("04_evaluation")["asked"]
         with scoring.student(used | {"base": used["student"]}, asked, adapter=folder) as classifier:
             p = classifier.p_hate(table)
             if used["objective"] != "label_only":

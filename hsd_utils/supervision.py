@@ -65,7 +65,7 @@ def posts_for(run: Run, settings: Mapping[str, Any], size: int) -> pd.DataFrame:
 
 @lru_cache
 def _further(run: Run, size: int) -> pd.DataFrame:
-    asked = json.loads(run.stage_manifest("01_sampling").read_text())["parameters"]
+    asked = run.parameters("01_sampling")
     columns = {key: asked[key] for key in ("text_column", "label_column")}
     table, _ = readers.read(asked["sources"], asked["label_mapping"], **columns)
     samples = {split: posts.read_jsonl(run.sample(split)) for split in SPLITS}
@@ -188,7 +188,7 @@ def _read_narrower(asked: Mapping[str, Any], said: pd.DataFrame) -> pd.DataFrame
 
 
 def _teacher(run: Run) -> dict[str, Any]:
-    asked = json.loads(run.results("02_cot_teacher").read_text())["teacher"]
+    asked = run.measured("02_cot_teacher")["teacher"]
     return {key: value for key, value in asked.items() if key not in ("ledger", "disagreement")}
 
 

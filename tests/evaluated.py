@@ -63,7 +63,7 @@ def prepare():
         posts.write_jsonl(sample, RUN.sample(split))
     distil = posts.read_jsonl(RUN.sample("distil"))
     posts.write_rows(map(rationale, distil.itertuples()), RUN.rationales("distil"))
-    adapter = RUN.folder / "students" / "s" / "adapter_model.safetensors"
+    adapter = RUN.student("s") / "adapter_model.safetensors"
     adapter.parent.mkdir(parents=True)
     adapter.touch()
     student = {"folder": "s", "base": "a/b", "label_source": "teacher_soft"}

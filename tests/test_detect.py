@@ -57,8 +57,8 @@ def toy(tmp_path, monkeypatch):
     run.results("03_qlora_distillation").write_text(json.dumps({"student": TRAINED}))
     evaluated = {"asked": ASKED, "models": {"student": {"threshold": 0.5}}}
     run.results("04_evaluation").write_text(json.dumps(evaluated))
-    run.student("joint", 0).mkdir(parents=True)
-    (run.student("joint", 0) / "adapter_model.safetensors").touch()
+    run.student("joint-0").mkdir(parents=True)
+    (run.student("joint-0") / "adapter_model.safetensors").touch()
     engine, opened = Toy(), []
 
     def load(name, model, **settings):
@@ -85,7 +85,7 @@ def test_three_lines_of_python(toy):
     for verdict in detector.read(["an awful thing", "a good thing"]):
         assert verdict["label"] in (0, 1) and verdict["explanations"][0]["explanation"]
     ((name, model, settings),) = toy.opened
-    adapter = Run("demo").student("joint", 0)
+    adapter = Run("demo").student("joint-0")
     assert (name, model, settings) == ("toy", "toy", {"adapter": adapter})
 
 
@@ -209,7 +209,7 @@ def test_what_is_missing_is_said_with_what_to_do(toy, tmp_path, capsys):
     assert "none.csv is not there" in capsys.readouterr().err
     assert main([str(posts), *words, "--text-column", "tweet"]) == 1
     assert "no column tweet; found: text" in capsys.readouterr().err
-    (Run("demo").student("joint", 0) / "adapter_model.safetensors").unlink()
+    (Run("demo").student("joint-0") / "adapter_model.safetensors").unlink()
     assert main([str(posts), *words]) == 1  # a run whose measures were kept and weights not
     assert "run 'demo' has no student's weights" in capsys.readouterr().err
     assert not Path(words[1]).exists()

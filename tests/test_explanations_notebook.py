@@ -117,8 +117,8 @@ def prepared(ask, table):
     results["04_evaluation"] = {"asked": {}, "models": {"student": {"threshold": 0.5}}}
     for stage, found in results.items():
         provenance.write_json(run.results(stage), found)
-    (run.folder / "students" / "a-0").mkdir(parents=True)
-    (run.folder / "students" / "a-0" / "adapter_model.safetensors").touch()
+    (run.student("a-0")).mkdir(parents=True)
+    (run.student("a-0") / "adapter_model.safetensors").touch()
     return run
 
 

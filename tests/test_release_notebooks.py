@@ -30,7 +30,7 @@ ASKING = {
 
 def rest(run):
     """What 03 leaves behind, then 04, 06 and 07; returns what they found out about the teacher."""
-    adapter = run.folder / "students" / "s" / "adapter_model.safetensors"
+    adapter = run.student("s") / "adapter_model.safetensors"
     adapter.parent.mkdir(parents=True)
     adapter.touch()
     student = {"folder": "s", "base": "a/b", "label_source": "gold"}
