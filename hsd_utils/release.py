@@ -94,8 +94,8 @@ def restore(package: Path, run: Run) -> dict[str, Any]:
     about, files = _read(package)
     asked = about["stages"]["01_sampling"]["manifest"]["parameters"]
     asked["sources"] = [_source(name) for name in asked["sources"]]
-    columns = {name: asked[name] for name in ("text_column", "label_column")}
-    table, _ = readers.read(asked["sources"], asked["label_mapping"], **columns)
+    drawn = ("sources", "label_mapping", "text_column", "label_column")
+    table, _ = readers.read(*(asked[name] for name in drawn))
     table, _ = sampling.clean(table, asked["anonymise"])
     known = {redaction.digest(post): post for post in table.itertuples()}
     wanted = {s: [row["id"] for row in files[f"samples/{s}"]] for s in SPLITS}

@@ -19,13 +19,13 @@ def data(tmp_path):
 
 
 def test_own_files_of_every_kind_agree(tmp_path):
-    rows = [{"post": "kind, and long", "y": 0, "thread": "t1"}, {"post": "unkind", "y": 1}]
+    rows = [{"post": "kind, and long", "y": 0, "group": "t1"}, {"post": "unkind", "y": 1}]
     frame = pd.DataFrame(rows)
     frame.to_csv(tmp_path / "mine.csv", index=False)
     frame.to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
     frame.to_parquet(tmp_path / "mine.parquet")
     (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    names = {"text_column": "post", "label_column": "y", "group_column": "thread"}
+    names = {"text_column": "post", "label_column": "y"}
     tables = [
         readers.read(tmp_path / f"mine.{ending}", **names)[0]
         for ending in ("csv", "tsv", "parquet", "jsonl")
@@ -33,7 +33,7 @@ def test_own_files_of_every_kind_agree(tmp_path):
     for table in tables:
         pd.testing.assert_frame_equal(table, tables[0])
     assert list(tables[0]["group"]) == ["mine-t1", "mine-1"]
-    with pytest.raises(ValueError, match="no column text, label; found: post, y, thread"):
+    with pytest.raises(ValueError, match="no column text, label; found: post, y, group"):
         readers.read(tmp_path / "mine.csv")
 
 

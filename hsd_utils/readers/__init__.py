@@ -50,12 +50,14 @@ READERS: dict[str, Callable[[], tuple[pd.DataFrame, dict]]] = {
 
 
 def read(
-    sources: str | Path | Iterable[str | Path], label_mapping: str = "strict", **columns: str
+    sources: str | Path | Iterable[str | Path],
+    label_mapping: str = "strict",
+    text_column: str = "text",
+    label_column: str = "label",
 ) -> tuple[pd.DataFrame, dict]:
     """One table from one or more sources, and what was read and dropped, by source.
 
-    ``columns`` (text_column, label_column, id_column, group_column) name the columns of files of
-    one's own, where they are not called text, label, id and group.  Ids and groups get the
+    ``text_column`` and ``label_column`` are those of files of one's own.  Ids and groups get the
     source's name in front, so that sources never share one.  Counts are plain numbers: ``read``,
     ``dropped`` by reason, ``undecodable`` (rows with repaired bytes), ``kept`` by label.
 
@@ -67,12 +69,12 @@ def read(
     specs = [str(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
     if not specs:
         raise ValueError("no source named: give at least one, for example 'corpus'")
-    found, counts = [], {}
+    found, counts, columns = [], {}, (text_column, label_column)
     for spec in specs:
         name = spec if spec in READERS else Path(spec).stem
         if name in counts:
             raise ValueError(f"two sources are called {name!r}: name it once, or rename the file")
-        frame, counts[name] = READERS[spec]() if spec in READERS else _own(spec, columns)
+        frame, counts[name] = READERS[spec]() if spec in READERS else _own(spec, *columns)
         try:
             table = _table(frame, name, LABEL_MAPPINGS[label_mapping], counts[name])
         except ValueError as error:
@@ -81,7 +83,7 @@ def read(
     return (found[0] if len(found) == 1 else posts.make(pd.concat(found))), counts
 
 
-def _own(spec: str, columns: dict) -> tuple[pd.DataFrame, dict]:
+def _own(spec: str, *columns: str) -> tuple[pd.DataFrame, dict]:
     path = Path(spec)
     if path.suffix.lower() not in tables.SUFFIXES:
         near = difflib.get_close_matches(spec, READERS, n=1)
@@ -90,7 +92,7 @@ def _own(spec: str, columns: dict) -> tuple[pd.DataFrame, dict]:
             f"no source is called {spec!r}{meant} Known: {', '.join(READERS)}, or the path of a "
             f"file ending in {', '.join(tables.SUFFIXES)}"
         )
-    return tables.own(path, **columns)
+    return tables.own(path, *columns)
 
 
 def _table(frame: pd.DataFrame, name: str, mapping: dict, counts: dict) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def full() -> tuple[pd.DataFrame, dict]:
     Raises PermissionError, saying how to get access, when there is neither file nor consent.
     """
     path = collection()
-    frame, counts = _load(path)
+    frame, counts = tables.load(path, ["label", "text"])
     if counts["dropped"]:
         # Row numbers are ids: a row left out here would shift all that follow.
         raise ValueError(f"{path} has rows with the wrong number of cells: get an intact copy")
@@ -38,7 +38,7 @@ def full() -> tuple[pd.DataFrame, dict]:
 
 def sample() -> tuple[pd.DataFrame, dict]:
     """The 100 posts that the authors published openly."""
-    return _load(files.find("metahate_sample"))
+    return tables.load(files.find("metahate_sample"), ["label", "text"])
 
 
 def paper(name: str) -> tuple[pd.DataFrame, dict]:
@@ -91,11 +91,6 @@ def collection() -> Path:
         "settings and set it as the environment variable HF_TOKEN (or run 'hf auth login'); or "
         f"save the collection as {_LOCAL} in the folder named by HSD_DATA_DIR"
     )
-
-
-def _load(path: Path) -> tuple[pd.DataFrame, dict]:
-    frame, counts = tables.load(path, ["label", "text"])
-    return frame, {**counts, "file": path.name, "sha256": paths.sha256(path)}
 
 
 def _mismatches(posts: pd.DataFrame, rows: np.ndarray, labels: pd.Series) -> int:

@@ -27,14 +27,13 @@ from hsd_utils.readers import files, tables
 
 def davidson() -> tuple[pd.DataFrame, dict]:
     """Class by majority; agreement = the majority's share of the votes."""
-    path = files.find("davidson")
     votes = ["hate_speech", "offensive_language", "neither"]
-    frame, counts = tables.load(path, ["", "class", "tweet", *votes])
+    frame, counts = tables.load(files.find("davidson"), ["", "class", "tweet", *votes])
     shares = frame[votes].astype(float)
     posts = pd.DataFrame({"id": frame[""], "text": frame["tweet"]})
     posts["class"] = frame["class"].map({"0": "hate", "1": "offensive", "2": "normal"})
     posts["agreement"] = shares.max(axis=1) / shares.sum(axis=1)
-    return posts, _with_file(counts, path)
+    return posts, counts
 
 
 def stormfront() -> tuple[pd.DataFrame, dict]:
@@ -131,25 +130,23 @@ def spans(tokens: list[str], marks: list[list[int]]) -> list[list[int]]:
 
 def ethos() -> tuple[pd.DataFrame, dict]:
     """Hate from a share of 0.5 up; agreement = the share of the larger side."""
-    path = files.find("ethos")
-    frame, counts = tables.load(path, ["comment", "isHate"])
+    frame, counts = tables.load(files.find("ethos"), ["comment", "isHate"])
     share = frame["isHate"].astype(float)
     posts = pd.DataFrame({"text": frame["comment"]})
     posts["class"] = np.where(share >= 0.5, "hate", "normal")
     posts["agreement"] = np.maximum(share, 1 - share)
-    return posts, _with_file(counts, path)
+    return posts, counts
 
 
 def hatecheck() -> tuple[pd.DataFrame, dict]:
     """Functional test cases; those made from one template stay together."""
-    path = files.find("hatecheck")
     columns = ["case_id", "test_case", "label_gold", "templ_id", "functionality", "target_ident"]
-    frame, counts = tables.load(path, columns)
+    frame, counts = tables.load(files.find("hatecheck"), columns)
     posts = frame[["functionality"]].assign(id=frame["case_id"], text=frame["test_case"])
     posts["class"] = frame["label_gold"].map({"hateful": "hate", "non-hateful": "normal"})
     posts["group"] = "template-" + frame["templ_id"]
     posts["target"] = frame["target_ident"].replace("", np.nan)
-    return posts, _with_file(counts, path)
+    return posts, counts
 
 
 def _with_file(counts: dict, path) -> dict:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from hsd_utils import paths
 from hsd_utils.posts import OPTIONAL
 
 CLASSES = ("hate", "offensive", "normal")
@@ -27,25 +28,19 @@ _BLOCK_BYTES = 1 << 24
 
 
 def own(
-    path: Path,
-    text_column: str = "text",
-    label_column: str = "label",
-    id_column: str = "id",
-    group_column: str = "group",
+    path: Path, text_column: str = "text", label_column: str = "label"
 ) -> tuple[pd.DataFrame, dict]:
-    """Posts of one's own: ``text`` and ``label`` (or ``class``), ids and groups where given.
+    """Posts of one's own: text and label, and by their names ids, groups and what else is known.
 
-    Labels are 0 and 1, or the words hate, offensive and normal, which ``label_mapping`` then
-    turns into 0 and 1.  Optional columns of the posts table are taken over by their names.
+    Labels are 0 and 1, or the words hate, offensive and normal: these come back as ``class``,
+    which ``label_mapping`` then turns into 0 and 1.
     """
-    extra = [id_column, group_column, *OPTIONAL]
-    frame, counts = load(path, (text_column, label_column), extra)
-    names = {text_column: "text", label_column: "label", id_column: "id", group_column: "group"}
+    frame, counts = load(path, (text_column, label_column), ["id", "group", *OPTIONAL])
     if path.suffix.lower() in (".csv", ".tsv"):
         frame = frame.drop(columns="rationale", errors="ignore")
         known = frame.columns.difference([text_column, label_column])
         frame[known] = frame[known].replace("", np.nan)
-    frame = frame.rename(columns=names)
+    frame = frame.rename(columns={text_column: "text", label_column: "label"})
     frame["text"] = frame["text"].fillna("")
     words = frame["label"].astype("str").str.strip().str.lower()
     if words.isin(CLASSES).all():
@@ -59,8 +54,9 @@ def load(
     """The ``needed`` columns of a file, and those of ``wanted`` that it has.
 
     Returns the frame (of text, for a delimited file) and counts: rows ``read``, rows ``dropped``
-    by reason, rows with ``undecodable`` bytes.  Raises FileNotFoundError, or ValueError for an
-    empty file, missing columns, an unknown ending or a file that cannot be parsed.
+    by reason, rows with ``undecodable`` bytes, ``file`` and ``sha256``.  Raises
+    FileNotFoundError, or ValueError for an empty file, missing columns, an unknown ending or a
+    file that cannot be parsed.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: check the path and the folder it starts in")
@@ -74,7 +70,8 @@ def load(
     rows = len(frame) + sum(dropped.values())
     if frame.empty:
         raise ValueError(f"{path} has no usable rows ({rows} read): give at least one post")
-    return frame, {"read": rows, "dropped": dropped, "undecodable": undecodable}
+    about = {"file": path.name, "sha256": paths.sha256(path)}
+    return frame, {"read": rows, "dropped": dropped, "undecodable": undecodable} | about
 
 
 def _decoded(column: pa.ChunkedArray) -> tuple[pd.Series, np.ndarray]:
