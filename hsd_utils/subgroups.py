@@ -13,6 +13,8 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 from hsd_utils import bootstrap, metrics, statistics
 
+LEAST = 10  # posts of a label, to rank them against the others
+
 
 def cases(posts: pd.DataFrame, models: Mapping[str, Sequence], column: str) -> pd.DataFrame:
     """Share of right verdicts for each value of ``column``, those weakest of the first model first.
@@ -38,13 +40,14 @@ def cases(posts: pd.DataFrame, models: Mapping[str, Sequence], column: str) -> p
 
 
 def groups(posts: pd.DataFrame, p_hate, predicted) -> pd.DataFrame:
-    """A row for each value of ``target``: three AUCs and the gap in false positives.
+    """A row for each value of ``target``: posts, hateful (how many), AUCs, false positives' gap.
 
     After Borkan et al. (2019): subgroup_auc is within the group; bpsn_auc ranks hateful posts of
     the background above harmless ones of the group (low where merely naming it raises P(hate));
     bnsp_auc ranks hateful posts of the group above harmless ones of the background.
     ``fpr`` is the group's false positive rate (Wilson), ``fpr_gap`` that less the background's
-    (Newcombe's interval).  What lacks posts of a kind is null.  The background is all other posts.
+    (Newcombe's interval).  The background is all other posts.  An AUC is null where either label
+    has fewer than LEAST posts.
     """
     label, scored = posts["label"].to_numpy(), metrics.scores(posts["label"], p_hate)
     said = metrics.answers(label, predicted)
@@ -53,21 +56,22 @@ def groups(posts: pd.DataFrame, p_hate, predicted) -> pd.DataFrame:
     for group in sorted(set(named.explode().dropna())):
         inside = np.array([isinstance(v, list) and group in v for v in named])
         hate, row = label == 1, {"target": group, "posts": int(inside.sum())}
+        row["hateful"] = int((inside & hate).sum())
         parts = {
             "subgroup_auc": inside,
             "bpsn_auc": (~inside & hate) | (inside & ~hate),
             "bnsp_auc": (~inside & ~hate) | (inside & hate),
         }
         for name, part in parts.items():
-            both = scored is not None and 0 < label[part].sum() < part.sum()
-            row[name] = float(roc_auc_score(label[part], scored[part])) if both else None
+            enough = scored is not None and min((part & hate).sum(), (part & ~hate).sum()) >= LEAST
+            row[name] = float(roc_auc_score(label[part], scored[part])) if enough else None
         own, other = inside & ~hate, ~inside & ~hate
         counts = [int(said[own].sum()), int(own.sum()), int(said[other].sum()), int(other.sum())]
         row["fpr"] = statistics.wilson(*counts[:2])
         row["fpr_gap"] = _gap(*counts)
         rows.append(row)
-    names = ["target", "posts", *parts, "fpr", "fpr_gap"] if rows else ["target", "posts"]
-    return pd.DataFrame(rows, columns=names)
+    counted = ["target", "posts", "hateful"]
+    return pd.DataFrame(rows, columns=[*counted, *parts, "fpr", "fpr_gap"] if rows else counted)
 
 
 def _gap(count: int, n: int, other_count: int, other_n: int) -> dict:

@@ -73,6 +73,14 @@ def test_the_gap_by_hand_and_nulls_where_nothing_can_be_compared():
     assert [found.loc[g, "fpr_gap"]["value"] for g in "ab"] == [0.5, -0.5]
 
 
+def test_few_posts_of_a_label_have_no_auc():
+    label = [1] * 10 + [0] * 10 + [1] * 9 + [0] * 30
+    posts = pd.DataFrame({"label": label, "target": ["many"] * 20 + ["few"] * 39})
+    found = subgroups.groups(posts, np.linspace(1, 0, 59), label).set_index("target")
+    assert found["hateful"].to_dict() == {"many": 10, "few": 9}
+    assert found["subgroup_auc"].isna().to_dict() == {"many": False, "few": True}
+
+
 def test_the_embedded_corpus_has_cases_and_groups():
     table = readers.read("corpus")[0]
     always = subgroups.cases(table, {"m": [1] * len(table)}, "functionality")
