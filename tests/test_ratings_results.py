@@ -92,15 +92,6 @@ def test_human_and_simulated_are_never_mixed():
         ratings.check(pd.concat([fake, rate(yes)]), SHEET[0])
 
 
-def test_ratings_are_written_and_read(tmp_path):
-    table = ratings.simulate(SHEET[0])
-    table.loc[0, "complete"] = None
-    ratings.write(table, tmp_path / "a.jsonl")
-    line = json.loads((tmp_path / "a.jsonl").read_text().splitlines()[0])
-    assert line["kind"] == "simulated" and line["complete"] is None
-    assert ratings.read(tmp_path / "a.jsonl").equals(table)
-
-
 def student(rater, key, side, question):
     """Of the student: two of three raters say partly of gold where it is wrong, one says yes."""
     if key["check"]:

@@ -9,20 +9,16 @@ rater (a random pseudonym), item, side, and an answer (yes, partly, no, skip, or
 each of QUESTIONS.  What raters are told is in ``rubric.yaml``.
 
     items, key = sheet.draw(held_out, {"teacher": rows, "student": others}, seed=0)
-    rated = ratings.check(ratings.read(run.ratings("all.jsonl")), items)
+    rated = results.collect(run, items)
 """
 
 import re
-import secrets
 from functools import lru_cache
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import yaml
-
-from hsd_utils import posts
 
 KINDS = ("human", "simulated")
 SIDES = ("A", "B")
@@ -43,25 +39,9 @@ def rubric() -> dict:
     return yaml.safe_load(text)
 
 
-def new_rater() -> str:
-    """A random pseudonym; who it stands for is to be written down nowhere in the run."""
-    return f"rater-{secrets.token_hex(3)}"
-
-
 def sessions(items: list[dict]) -> dict[str, int]:
     """Item -> its session, from 1: CAP of them each, in the order of the sheet."""
     return {item["item"]: place // CAP + 1 for place, item in enumerate(items)}
-
-
-def write(ratings: pd.DataFrame, path: Path) -> None:
-    """JSON Lines, one rating a line; an answer not given is null."""
-    rows = ratings[list(COLUMNS)].astype(object)
-    posts.write_rows(rows.where(rows.notna(), None).to_dict("records"), path)
-
-
-def read(*paths: Path) -> pd.DataFrame:
-    """The ratings of one or more files that ``write`` wrote; see ``check``."""
-    return pd.DataFrame([row for path in paths for row in posts.read_rows(path)], dtype=object)
 
 
 def kind(ratings: pd.DataFrame) -> str:

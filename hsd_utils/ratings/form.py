@@ -19,12 +19,11 @@ from pathlib import Path
 import pandas as pd
 
 from hsd_utils import posts, ratings
-from hsd_utils.ratings import ANSWERS, CAP, QUESTIONS, RATER, REST, SIDES, rubric
+from hsd_utils.ratings import CAP, QUESTIONS, RATER, REST, SIDES, rubric
 from hsd_utils.ratings.sheet import card, instructions
 
 KEYS = {"1": "yes", "2": "partly", "3": "no", "0": "skip"}
 _BUTTONS = {"y": "agree and begin", **KEYS, "b": "back", "r": "reveal", "q": "stop"}
-_PAUSE = timedelta(minutes=5)  # a longer gap between two events was not spent reading
 
 
 class Form:
@@ -46,7 +45,7 @@ class Form:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ):
         if not RATER.fullmatch(rater):
-            raise ValueError(f"rater {rater!r}: use a pseudonym, ratings.new_rater() draws one")
+            raise ValueError(f"rater {rater!r}: use a pseudonym such as rater-0a1b2c")
         self.items, self.path = {item["item"]: item for item in items}, path
         self.cap, self.rest, self.now = cap, timedelta(hours=rest), now
         self.head = {"kind": "human", "sheet": items[0]["sheet"], "rater": rater}
@@ -205,20 +204,3 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
             row[question] = event["answer"]
     rated = pd.DataFrame(rows.values(), columns=ratings.COLUMNS)
     return ratings.check(rated, items, unfinished=True, file=path.name)
-
-
-def exposure(*paths: Path, items: list[dict]) -> pd.DataFrame:
-    """Who saw how much: a row a file of rater, shown (posts), hate (of them), skipped, minutes.
-
-    Minutes are the time between events, gaps of more than five minutes not counted.
-    """
-    hateful, rows = {item["item"] for item in items if item["gold"]}, []
-    for events in map(_events, paths):
-        shown = {event["item"] for event in events if event["event"] == "shown"}
-        skipped = {event["item"] for event in events if event.get("answer") == ANSWERS[-1]}
-        times = pd.to_datetime(pd.Series([event["at"] for event in events]))
-        gaps = times.diff().dropna()
-        row = {"rater": events[0]["rater"], "shown": len(shown), "hate": len(shown & hateful)}
-        minutes = gaps[gaps <= _PAUSE].sum() / timedelta(minutes=1)
-        rows.append(row | {"skipped": len(skipped), "minutes": float(minutes)})
-    return pd.DataFrame(rows)

@@ -95,8 +95,8 @@ def left_out(rated: pd.DataFrame, items: list[dict]) -> pd.DataFrame:
 def exposure(rated: pd.DataFrame, items: list[dict]) -> pd.DataFrame:
     """How much each rater saw, as far as answers tell, whatever way they rated.
 
-    Columns rater, posts, hate (of them), skipped (whole), sessions (begun).  Of posts without an
-    answer, and of time, only a form knows: ``form.exposure``.
+    Columns rater, posts, hate (of them), skipped (whole), sessions (begun).  Of posts shown and
+    not answered, and of time, only a form's file tells.
     """
     hateful = {item["item"] for item in items if item["gold"]}
     skip = rated[list(QUESTIONS)].eq(ANSWERS[-1]).all(axis=1)

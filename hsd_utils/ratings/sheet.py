@@ -131,14 +131,6 @@ def write(run: Run, items: list[dict], key: list[dict]) -> None:
     run.ratings("instructions.md").write_text(instructions(), encoding="utf-8")
 
 
-def read(run: Run) -> tuple[list[dict], list[dict]]:
-    """Items and key of a run.  Raises ValueError if they are not of one sheet."""
-    items, key = posts.read_rows(run.ratings("sheet.jsonl")), posts.read_rows(run.ratings_key)
-    if {row["sheet"] for row in items} != {row["sheet"] for row in key}:
-        raise ValueError("sheet.jsonl and the key are of different sheets: draw the sheet again")
-    return items, key
-
-
 def instructions() -> str:
     """What raters read first, as Markdown."""
     told = rubric()
