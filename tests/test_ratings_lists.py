@@ -23,7 +23,7 @@ def test_what_a_rater_left_out_is_named_and_stops_nothing(run):
     table = rate(student)
     table.loc[3, ["complete", "correct_gold"]] = None  # item-002 B
     table.loc[5, "complete"] = "skip"  # an answer
-    table = ratings.check(table[:-2], items, unfinished=True)  # rater-cccc never saw the last item
+    table = ratings.check(table[:-2], items)  # rater-cccc never saw the last item
     lists = report.save_lists(table, items, key, run)
     found = lists["ratings_left_out"].to_dict("records")
     last = {"ratings": "human", "rater": "rater-cccc", "item": items[-1]["item"]}
@@ -49,7 +49,7 @@ def test_how_much_each_rater_saw_is_counted_from_what_came_back(run):
     mine = table["rater"] == other
     table.loc[mine & (table["item"] == "item-001"), list(QUESTIONS)] = "skip"
     table.loc[mine & (table["item"] == "item-002") & (table["side"] == "B"), "complete"] = "skip"
-    rated = ratings.check(table, items, unfinished=True)
+    rated = ratings.check(table, items)
     found = report.save_lists(rated, items, key, run)["ratings_exposure"].to_dict("records")
     hate = [item["gold"] for item in items]
     assert found == [

@@ -52,14 +52,11 @@ def kind(ratings: pd.DataFrame) -> str:
     return found[0]
 
 
-def check(
-    ratings: pd.DataFrame, items: list[dict], unfinished: bool = False, file: str = ""
-) -> pd.DataFrame:
+def check(ratings: pd.DataFrame, items: list[dict], file: str = "") -> pd.DataFrame:
     """The ratings with COLUMNS, answers in lower case or None, rows without an answer left out.
 
-    Raises ValueError that names rater, item and side of what is malformed, there twice, partial
-    or missing, or the ``file`` without any answer.  ``unfinished`` lets what is partial or
-    missing pass: a rater may stop at any time.
+    Raises ValueError that names rater, item and side of what is malformed or there twice, or the
+    ``file`` without any answer.  What is partial or missing passes: a rater may stop at any time.
     """
     absent = [name for name in COLUMNS if name not in ratings]
     if absent:
@@ -70,7 +67,6 @@ def check(
         row = {name: _text(value, name in QUESTIONS) for name, value in given.items()}
         place = (row["item"], row["side"])
         wrong = [f"{q} is {row[q]!r}" for q in QUESTIONS if row[q] not in (*ANSWERS, None)]
-        answered = sum(row[q] is not None for q in QUESTIONS)
         if row["kind"] not in KINDS:
             wrong.append(f"kind is {row['kind']!r}, not one of {', '.join(KINDS)}")
         if not RATER.fullmatch(row["rater"] or ""):
@@ -81,17 +77,9 @@ def check(
             wrong.append("is not on the sheet")
         if (row["rater"], *place) in seen:
             wrong.append("is rated twice")
-        if 0 < answered < len(QUESTIONS) and not unfinished:
-            wrong.append("is rated in part")
         seen.add((row["rater"], *place))
-        kept += [row] if answered else []
+        kept += [row] if any(row[q] for q in QUESTIONS) else []
         faults += [f"{row['rater']}, {row['item']} {row['side']}: {what}" for what in wrong]
-    if not unfinished:
-        rated = {(row["rater"], row["item"], row["side"]) for row in kept}
-        missing = {(row["rater"], *place) for row in kept for place in known} - rated
-        faults += [
-            f"{rater}, {item} {side}: is missing" for rater, item, side in sorted(missing, key=str)
-        ]
     if faults:
         more = f"\n... and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
         raise ValueError("ratings cannot be used:\n" + "\n".join(faults[:_NAMED]) + more)

@@ -203,4 +203,4 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
             row = rows.setdefault(tuple(place.values()), place | dict.fromkeys(QUESTIONS))
             row[question] = event["answer"]
     rated = pd.DataFrame(rows.values(), columns=ratings.COLUMNS)
-    return ratings.check(rated, items, unfinished=True, file=path.name)
+    return ratings.check(rated, items, file=path.name)

@@ -72,7 +72,7 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
             f"{path.name} is no export of these tasks ({error!r}): export as JSON, not JSON-MIN"
         ) from None
     rated = pd.DataFrame(rows, columns=COLUMNS, dtype=object)
-    return ratings.check(rated, items, unfinished=True, file=path.name)
+    return ratings.check(rated, items, file=path.name)
 
 
 def _rows(task: dict, annotation: dict) -> list[dict]:

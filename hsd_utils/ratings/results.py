@@ -69,7 +69,7 @@ def collect(run: Run, items: list[dict]) -> pd.DataFrame | None:
     files = sorted(p for p in run.ratings("returned").glob("*") if p.suffix in readers)
     parts = [readers[path.suffix](path, items) for path in files]
     human = [part for part in parts if ratings.kind(part) == "human"]
-    return ratings.check(pd.concat(human), items, unfinished=True) if human else None
+    return ratings.check(pd.concat(human), items) if human else None
 
 
 def disagreements(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:

@@ -82,7 +82,7 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
     if counts["dropped"]:
         raise ValueError(f"{path.name}: {counts['dropped']}: save it as CSV with all columns")
     rows = rows.fillna("").map(restore)
-    rated = ratings.check(rows, items, unfinished=True, file=path.name)
+    rated = ratings.check(rows, items, file=path.name)
     if not rows["consent"].str.strip().str.lower().eq("yes").any():
         raise ValueError(f"{path.name}: {rated['rater'][0]} has not written yes under consent")
     texts = {item["item"]: _letters(item["text"]) for item in items}
