@@ -40,7 +40,7 @@ FORM = f"""from pathlib import Path
 from rated import HOSTILE, drawn
 from hsd_utils.ratings.form import Form
 items = drawn(texts=HOSTILE, n=len(HOSTILE), checks=1)[0]
-Form(items, Path("form.jsonl"), {RATER!r}).show()"""
+Form(items, Path("form.jsonl"), {RATER!r}).box"""
 CARD = """from IPython.display import HTML
 from hsd_utils import verdict, verdict_card
 text = "Kind people <script>alert(1)</script><img src=x onerror=alert(2)> $x^2$, more kind people"

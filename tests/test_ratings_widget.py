@@ -34,8 +34,8 @@ def opened(items, tmp_path):
     """Opens the form again and again on the same file."""
     clock = Clock()
 
-    def make(**settings):
-        form = Form(items, tmp_path / "form.jsonl", RATER, **{"now": clock} | settings)
+    def make():
+        form = Form(items, tmp_path / "form.jsonl", RATER, now=clock)
         form.clock = clock
         return form
 
@@ -131,15 +131,17 @@ def test_skip_leaves_the_post_and_stop_the_form(opened, items):
     assert opened().place[0] == "item-002"
 
 
-def test_after_the_cap_there_is_a_break_and_after_the_break_it_goes_on(opened):
-    form = opened(cap=2)
+def test_after_the_cap_there_is_a_break_and_after_the_break_it_goes_on(opened, monkeypatch):
+    monkeypatch.setattr("hsd_utils.ratings.form.CAP", 2)
+    form = opened()
     type_in(form, "y00")
-    assert "time for a break" in form.told.value and "findahelpline" in form.told.value
+    told = form.told.value
+    assert "2 posts in 12 hours: time for a break" in told and "findahelpline" in told
     assert form.card.value == ""
     type_in(form, "1b0")
-    assert form.place[0] == "item-003" and "break" in opened(cap=2).told.value
+    assert form.place[0] == "item-003" and "break" in opened().told.value
     form.clock.at += timedelta(hours=13)
-    assert opened(cap=2).card.value
+    assert opened().card.value
 
 
 def test_posts_are_blurred_until_revealed_and_blurred_again(opened, items):

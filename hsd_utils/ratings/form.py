@@ -5,8 +5,8 @@ answer, stop.  So nothing is lost when a browser closes, the form goes on where 
 the file is the exposure log too.  The last answer to a question counts.  ipywidgets is imported
 when a form is made.
 
-    form.Form(items, run.ratings("rater-0a1b2c.form.jsonl"), "rater-0a1b2c").show()
-    rated = form.read(run.ratings("rater-0a1b2c.form.jsonl"), items)
+    form.Form(items, run.ratings("returned/rater-0a1b2c.jsonl"), "rater-0a1b2c").box
+    rated = form.read(run.ratings("returned/rater-0a1b2c.jsonl"), items)
 """
 
 import json
@@ -27,11 +27,11 @@ _BUTTONS = {"y": "agree and begin", **KEYS, "b": "back", "r": "reveal", "q": "st
 
 
 class Form:
-    """The form of one rater; ``press`` is what every key and button does.
+    """The form of one rater, shown by its ``box``; ``press`` is what keys and buttons do.
 
     y agrees to the consent text; 1, 2, 3 answer yes, partly, no; 0 skips the rest of the post;
-    b (or deleting a character) goes back; r clears the blur; q stops.  After ``cap`` posts
-    within ``rest`` hours the form asks for a break.  Raises ImportError without ipywidgets,
+    b (or deleting a character) goes back; r clears the blur; q stops.  After CAP posts
+    within REST hours the form asks for a break.  Raises ImportError without ipywidgets,
     ValueError for a rater that is no pseudonym and for a file of another rater or sheet.
     """
 
@@ -40,14 +40,12 @@ class Form:
         items: list[dict],
         path: Path,
         rater: str,
-        cap: int = CAP,
-        rest: float = REST,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ):
         if not RATER.fullmatch(rater):
             raise ValueError(f"rater {rater!r}: use a pseudonym such as rater-0a1b2c")
-        self.items, self.path = {item["item"]: item for item in items}, path
-        self.cap, self.rest, self.now = cap, timedelta(hours=rest), now
+        self.items = {item["item"]: item for item in items}
+        self.path, self.now = path, now
         self.head = {"kind": "human", "sheet": items[0]["sheet"], "rater": rater}
         self.places = [(i, s, q) for i in self.items for s in SIDES for q in QUESTIONS]
         self.events = _events(path)
@@ -87,10 +85,6 @@ class Form:
             self._answer(KEYS[key])
         self._update()
 
-    def show(self):
-        """The form, for the end of a cell."""
-        return self.box
-
     def _answer(self, answer: str) -> None:
         item, side, question = self.place
         rest = [place for place in self.open if place[0] == item] if answer == "skip" else []
@@ -112,13 +106,13 @@ class Form:
         self.events.append(row)
 
     def _recent(self) -> set[str]:
-        since = self.now() - self.rest
+        since = self.now() - timedelta(hours=REST)
         shown = [event for event in self.events if event["event"] == "shown"]
         return {e["item"] for e in shown if datetime.fromisoformat(e["at"]) > since}
 
     def _resting(self) -> bool:
         recent = self._recent()
-        return len(recent) >= self.cap and self.place is not None and self.place[0] not in recent
+        return len(recent) >= CAP and self.place is not None and self.place[0] not in recent
 
     def _build(self) -> None:
         import ipywidgets as widgets
@@ -163,8 +157,7 @@ class Form:
         elif not self.place:
             self.told.value = "All done. Thank you. " + _support()
         else:
-            hours = self.rest.total_seconds() / 3600
-            self.told.value = f"{self.cap} posts in {hours:g} hours: time for a break. {_support()}"
+            self.told.value = f"{CAP} posts in {REST} hours: time for a break. {_support()}"
         for key, button in self.buttons.items():
             button.disabled = key == "y" or not asking if self.agreed else key != "y"
 
