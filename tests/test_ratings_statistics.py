@@ -113,6 +113,7 @@ def test_planned_pairs_have_the_power_and_at_the_margin_the_test_errs_rarely():
         z = norm.isf(0.05) + norm.isf((1 - target) / 2)
         assert 0.95 < n / (discordant * z**2 / margin**2) < 1.25
         assert equivalence.power(n, margin, discordant, difference=margin) < 0.06
+    assert equivalence.pairs_needed(0.1, 0.12) == 116
     assert equivalence.pairs_needed(0.1, 0.12, difference=0.03) > 150
     assert equivalence.pairs_needed(0.05, 0.12) > 400
 

@@ -9,9 +9,13 @@ set before anyone rates.  The test of each side is the score test for paired pro
     print(equivalence.tost(5, 7, 100, margin=0.1), equivalence.pairs_needed(0.1, 0.12))"
 """
 
+from bisect import bisect_left
+
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binom, norm
+
+ALPHA = 0.05  # of each of the two tests
 
 
 def score(only_a, only_b, n, difference):
@@ -42,10 +46,10 @@ def interval(only_a: float, only_b: float, n: float, level: float = 0.95) -> tup
     return bound(-edge, inner, 1), bound(inner, edge, -1)
 
 
-def tost(only_a: float, only_b: float, n: float, margin: float, alpha: float = 0.05) -> dict:
+def tost(only_a: float, only_b: float, n: float, margin: float) -> dict:
     """Whether |share a - share b| is shown to be below ``margin`` (0 to 1).
 
-    Returns the difference as value, low and high (the interval of level 1 - 2 alpha, which lies
+    Returns the difference as value, low and high (the interval of level 1 - 2 ALPHA, which lies
     inside the margin when the test rejects), level, margin, p_value (the larger of the two) and
     equivalent.  Counts may be fractions (weights).  With n = 0 the values are null with a
     ``reason``.  Raises ValueError for a margin outside 0 to 1 or counts that exceed n.
@@ -54,19 +58,17 @@ def tost(only_a: float, only_b: float, n: float, margin: float, alpha: float = 0
         raise ValueError(f"margin is {margin}: a difference of shares between 0 and 1")
     if min(only_a, only_b) < 0 or only_a + only_b > n * (1 + 1e-12):
         raise ValueError(f"{only_a} and {only_b} of {n} pairs: counts from 0 to all pairs")
-    asked = {"level": 1 - 2 * alpha, "margin": margin}
+    asked = {"level": 1 - 2 * ALPHA, "margin": margin}
     if n == 0:
         empty = dict.fromkeys(("value", "low", "high", "p_value", "equivalent"))
         return empty | asked | {"reason": "no pair was rated"}
     sides = norm.sf(score(only_a, only_b, n, -margin)), norm.cdf(score(only_a, only_b, n, margin))
-    low, high = interval(only_a, only_b, n, 1 - 2 * alpha)
+    low, high = interval(only_a, only_b, n, 1 - 2 * ALPHA)
     found = {"value": (only_a - only_b) / n, "low": low, "high": high} | asked
-    return found | {"p_value": float(max(sides)), "equivalent": bool(max(sides) < alpha)}
+    return found | {"p_value": float(max(sides)), "equivalent": bool(max(sides) < ALPHA)}
 
 
-def power(
-    n: int, margin: float, discordant: float, difference: float = 0.0, alpha: float = 0.05
-) -> float:
+def power(n: int, margin: float, discordant: float, difference: float = 0.0) -> float:
     """Chance that n pairs show equivalence, summed over all tables there can be.
 
     discordant: share of pairs in which one alone succeeds; difference: the true one.
@@ -75,17 +77,13 @@ def power(
     only_a = np.arange(apart.max() + 1)
     chance = binom.pmf(apart, n, discordant)
     chance = chance * binom.pmf(only_a, apart, (1 + difference / discordant) / 2)
-    only_b, reach = np.maximum(apart - only_a, 0), norm.isf(alpha)
+    only_b, reach = np.maximum(apart - only_a, 0), norm.isf(ALPHA)
     above = score(only_a, only_b, n, -margin) > reach
     return float((chance * (above & (score(only_a, only_b, n, margin) < -reach))).sum())
 
 
 def pairs_needed(
-    margin: float,
-    discordant: float,
-    difference: float = 0.0,
-    target: float = 0.8,
-    alpha: float = 0.05,
+    margin: float, discordant: float, difference: float = 0.0, target: float = 0.8
 ) -> int:
     """Pairs for a ``power`` of ``target``: plan with it before anyone rates.
 
@@ -97,11 +95,11 @@ def pairs_needed(
         raise ValueError("needed: |difference| < margin < 1 and |difference| <= discordant <= 1")
     if not 0 < discordant or not 0 < target < 1:
         raise ValueError("discordant and target must be above 0, target below 1")
-    low, high = 0, 1
-    while power(high, margin, discordant, difference, alpha) < target:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        enough = power(middle, margin, discordant, difference, alpha) >= target
-        low, high = (low, middle) if enough else (middle, high)
-    return high
+
+    def reached(n):
+        return power(n, margin, discordant, difference)
+
+    enough = 1
+    while reached(enough) < target:
+        enough *= 2
+    return bisect_left(range(enough), target, enough // 2 + 1, key=reached)

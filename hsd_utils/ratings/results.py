@@ -34,7 +34,7 @@ from hsd_utils.ratings import (
 SUBSETS = ("all", "both right")
 
 
-def measure(rated: pd.DataFrame, key: list[dict], margin: float, alpha: float = 0.05) -> dict:
+def measure(rated: pd.DataFrame, key: list[dict], margin: float) -> dict:
     """Everything measured of checked ratings, as plain data.
 
     Returns kind, raters, posts, shares, agreement, equivalence (rows each), attention (rater ->
@@ -52,9 +52,7 @@ def measure(rated: pd.DataFrame, key: list[dict], margin: float, alpha: float = 
         "posts": int(posts["item"].nunique()),
         "shares": [{"ratings": kind} | row for row in _shares(posts)],
         "agreement": [{"ratings": kind} | row for row in _agreement(posts)],
-        "equivalence": [
-            {"ratings": kind} | row for row in _equivalence(posts, pair, margin, alpha)
-        ],
+        "equivalence": [{"ratings": kind} | row for row in _equivalence(posts, pair, margin)],
         "attention": _attention(long),
     }
 
@@ -194,7 +192,7 @@ def _mean(pairs: dict[str, float | None]) -> dict:
     return dict(zip(("value", "low", "high"), ends, strict=True)) | {"pairs": pairs}
 
 
-def _equivalence(posts: pd.DataFrame, pair: list, margin: float, alpha: float) -> Iterator[dict]:
+def _equivalence(posts: pd.DataFrame, pair: list, margin: float) -> Iterator[dict]:
     a, b = pair
     for question, subset, rows in _subsets(_judged(posts)):
         rows = rows.assign(yes=(rows["rank"] == SCALE.index("yes")).where(rows["rank"].notna()))
@@ -211,8 +209,8 @@ def _equivalence(posts: pd.DataFrame, pair: list, margin: float, alpha: float) -
             "n": len(wide),
             "only_a": counts[0],
             "only_b": counts[1],
-            "difference": equivalence.tost(*counts, len(wide), margin, alpha),
-            "population": equivalence.tost(*there, size, margin, alpha),
+            "difference": equivalence.tost(*counts, len(wide), margin),
+            "population": equivalence.tost(*there, size, margin),
         }
 
 
