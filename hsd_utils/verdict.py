@@ -88,7 +88,7 @@ def json_schema(
 
     With ``label`` no other is allowed: an explanation of a given verdict.  Lengths are in
     characters, bounded so that an answer ends.  White space between the parts is not, and a
-    model may run on in it: an engine should stop at two line feeds, which no answer holds.
+    model may run on in it.
     """
     text = {"type": "string", "minLength": 1}
     item = {"input": {**text, "maxLength": max_input}}

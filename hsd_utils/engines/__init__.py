@@ -30,7 +30,7 @@ ENGINES = {
 }
 
 
-# How an answer ends that is none: not stored, so that another try is made by a rerun.
+# ``finish`` of a request that got no answer: not stored, so that a rerun tries again.
 UNANSWERED = ("too long", "failed")
 
 
@@ -66,9 +66,9 @@ class Answer:
 
     finish: "stop", "length" (cut at max_tokens), "choices", or one of ``UNANSWERED``: "too long"
     (a prompt that does not fit the engine) or "failed" (after all retries), both without text
-    or probabilities.  seconds: the engine's wall
-    time since the answer before, so that they add up to the time paid.  probabilities: one
-    a choice, summing to 1 over the choices; empty for a generated answer.
+    or probabilities.  seconds: the engine's wall time since the answer before, so that they add
+    up to the time paid.  probabilities: one a choice, summing to 1 over the choices; empty for a
+    generated answer.
     """
 
     key: str

@@ -148,7 +148,7 @@ def load(
     worker runs vLLM on ``tensor_parallel`` GPUs, engine_kwargs being vLLM's own.  cluster: its
     address, by default RAY_ADDRESS, else this machine.  batch: posts of one task.  retries: of
     one request to an endpoint.  The endpoint's key is read from OPENAI_API_KEY only.
-    Raises ValueError when base_url is given and no address.
+    Raises ValueError for a base_url that is no http(s) address.
     """
     identity = {"engine": "ray", "version": "chat.completions", "model": model}
     if base_url:

@@ -7,7 +7,7 @@ their numbers; names and addresses in the export are not taken over, and predict
 a model) are not ratings.
 
     label_studio.write(items, run.ratings("label_studio_tasks.json"), run.ratings("config.xml"))
-    rated = label_studio.read(run.ratings("export.json"), items)
+    rated = label_studio.read(run.ratings("returned/export.json"), items)
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Ratings against the key: completeness and correctness, agreement, equivalence, and who failed.
+"""Ratings against the key: completeness, correctness, agreement, equivalence, attention checks.
 
 The raters' answers to one question become one by their lower median on the scale no, partly,
 yes: what most of them say, and of two that differ the worse.  Only yes counts as complete or

@@ -6,7 +6,7 @@ beginning, and after every comma, semicolon, tab and line break, an apostrophe g
 would be a formula there, and before an apostrophe: ``restore`` takes exactly one away.
 
     spreadsheet.write(items, run.ratings("rater-0a1b2c.csv"), "rater-0a1b2c")
-    rated = spreadsheet.read(run.ratings("rater-0a1b2c.csv"), items)
+    rated = spreadsheet.read(run.ratings("returned/rater-0a1b2c.csv"), items)
 """
 
 import csv
