@@ -59,21 +59,13 @@ def _whole(token, choices: Sequence[str]) -> list[float]:
     return [sum(p for t, p in top.items() if _bare(t).startswith(word)) for word in choices]
 
 
-def _listed(token, choices: Sequence[str]) -> list[float]:
-    """The probability of each word as far as it is listed: whole, else that of its beginnings.
-
-    "T" may begin "True" where a tokenizer has both, but a model that means "True" writes it
-    whole; beginnings count only where no whole word is listed.
-    """
-    if any(whole := _whole(token, choices)):
-        return whole
-    top = _top(token)
-    return [sum(p for t, p in top.items() if _begins(t, word)) for word in choices]
-
-
 def _shares(token, choices: Sequence[str]) -> list[float]:
-    listed, top = _listed(token, choices), _top(token).values()
-    unlisted = min(*top, max(0.0, 1 - sum(top)), 1.0)
+    top, listed = _top(token), _whole(token, choices)
+    # "T" may begin "True" where a tokenizer has both, but a model that means "True" writes it
+    # whole; beginnings count only where no whole word is listed.
+    if not any(listed):
+        listed = [sum(p for t, p in top.items() if _begins(t, word)) for word in choices]
+    unlisted = min(*top.values(), max(0.0, 1 - sum(top.values())), 1.0)
     mass = [p or unlisted for p in listed]
     return [p / sum(mass) for p in mass]
 
