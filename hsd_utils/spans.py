@@ -9,6 +9,8 @@ work on masks (n_words,), so that quotes, chance and annotators are compared in 
 
 import re
 from collections.abc import Iterable, Mapping
+from html import escape
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,6 +32,26 @@ def marked(text: str, spans: Iterable) -> np.ndarray:
 def quoted(explanations: Iterable[Mapping]) -> list[list[int]]:
     """Spans of the quotes that stand in the post (see ``verdict.Quote``)."""
     return [[int(e["start"]), int(e["end"])] for e in explanations if e["how"] is not None]
+
+
+def numbered(text: str, explanations: Iterable[Mapping], mark: str = "<mark>") -> str:
+    """The post as escaped HTML, its quotes marked, each followed by its number, from 1.
+
+    Quotes may overlap.  The text may be masked: that keeps places.
+    """
+    places = {
+        number: (int(e["start"]), int(e["end"]))
+        for number, e in enumerate(explanations, 1)
+        if e.get("start") is not None
+    }
+    made = []
+    for start, end in pairwise(sorted({0, len(text)}.union(*places.values()))):
+        piece = escape(text[start:end])
+        inside = any(first <= start and end <= last for first, last in places.values())
+        ends = ",".join(str(number) for number, (_, last) in places.items() if last == end)
+        made.append(f"{mark}{piece}</mark>" if inside else piece)
+        made.append(f"<sup>{ends}</sup>" if ends else "")
+    return "".join(made)
 
 
 def stretch(text: str, first: int, last: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import posts, tables
+from hsd_utils import posts, spans, tables
 from hsd_utils.look import LABELS
 
 # Classes that keep MathJax from typesetting what a post writes between two dollar signs.
@@ -52,7 +52,7 @@ def html(
     listed = f'<ol style="margin: .3em 0">{"".join(items)}</ol>' if items else ""
     missing = [str(row[key]) for key in ("reason", "note") if row.get(key) and _given(row[key])]
     note = f"<p><em>{escape('; '.join(missing))}</em></p>" if missing else ""
-    body = _numbered(text, shown(text), row.get("explanations") or [])
+    body = spans.numbered(shown(text), row.get("explanations") or [], _MARK)
     return f"{_CARD}<div>{' · '.join(head)}</div>{_POST}{body}</p>{listed}{note}</div>"
 
 
@@ -85,27 +85,6 @@ def _given(value) -> bool:
 
 def _word(label: int | None) -> str:
     return LABELS[int(label)][0] if _given(label) else tables.ABSENT
-
-
-def _numbered(text: str, shown: str, explanations: list[Mapping]) -> str:
-    """The post with its quotes marked, each followed by its number; quotes may overlap.
-
-    ``shown`` is as long as ``text`` (masking keeps places), so offsets hold for both.
-    """
-    places = [
-        (int(e["start"]), int(e["end"]), number)
-        for number, e in enumerate(explanations, 1)
-        if e.get("how") is not None
-    ]
-    cuts = sorted({0, len(text), *(c for start, end, _ in places for c in (start, end))})
-    made = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
-        part = escape(shown[start:end])
-        inside = any(a <= start and end <= b for a, b, _ in places)
-        ends = [str(number) for _, b, number in places if b == end]
-        made.append(f"{_MARK}{part}</mark>" if inside else part)
-        made.append(f"<sup>{','.join(ends)}</sup>" if ends else "")
-    return "".join(made)
 
 
 def _item(explanation: Mapping, shown) -> str:

@@ -137,7 +137,7 @@ def test_quotes_are_numbered_where_they_stand_and_blurred_until_looked_at():
     }
     item = {"item": "item-001", "text": "one two three four", "gold": 1, "B": answer}
     html = sheet.card(item, "B")
-    marked = "<mark>one </mark><mark>two<sup>1</sup></mark><mark> three<sup>2</sup></mark> four"
+    marked = "<mark>one </mark><mark>two</mark><sup>1</sup><mark> three</mark><sup>2</sup> four"
     assert marked in html and 'class="hsd-blur"' in html
     assert "says: <b>not hate</b>. Reference label: <b>hate</b>" in html
     assert 'class="hsd-blur"' not in sheet.card(item, "B", blurred=False)

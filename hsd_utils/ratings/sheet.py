@@ -13,12 +13,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from html import escape
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from hsd_utils import posts, verdict
+from hsd_utils import posts, spans, verdict
 from hsd_utils.paths import Run
 from hsd_utils.ratings import ANSWERS, PACE, QUESTIONS, SIDES, rubric
 
@@ -165,20 +164,8 @@ def card(item: dict, side: str, blurred: bool = True) -> str:
     return (
         f"<style>{STYLE}</style>"
         f'<div class="hsd-item tex2jax_ignore mathjax_ignore" dir="auto"><div{blur}>'
-        f"<p>{_marked(item['text'], answer['explanations'])}</p>"
+        f"<p>{spans.numbered(item['text'], answer['explanations'])}</p>"
         f"<ol>{''.join(told) or '<li>(nothing was explained)</li>'}</ol></div>"
         f"<p>Answer {side} says: <b>{WORDS[answer['label']]}</b>. "
         f"Reference label: <b>{WORDS[item['gold']]}</b>.</p></div>"
     )
-
-
-def _marked(text: str, explanations: list[dict]) -> str:
-    spans = {n: (e.get("start"), e.get("end")) for n, e in enumerate(explanations, 1)}
-    spans = {n: span for n, span in spans.items() if span[0] is not None}
-    edges, pieces = sorted({0, len(text)}.union(*spans.values())), []
-    for start, end in pairwise(edges):
-        inside = [n for n, (first, last) in spans.items() if first <= start and end <= last]
-        ends = "".join(f"<sup>{n}</sup>" for n in inside if spans[n][1] == end)
-        piece = escape(text[start:end])
-        pieces.append(f"<mark>{piece}{ends}</mark>" if inside else piece)
-    return "".join(pieces)
