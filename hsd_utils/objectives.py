@@ -28,6 +28,7 @@ from hsd_utils import prompts, verdict
 
 OBJECTIVES = ("joint", "weighted", "task_prefix", "label_only")
 LABEL_SOURCES = ("gold", "teacher", "teacher_soft")
+LOSS_ON = ("answer", "everything")
 
 
 def targets(rationales: pd.DataFrame, label_source: str) -> list[dict[str, Any]]:
@@ -126,8 +127,11 @@ def encode(example: dict[str, Any], tokenizer, loss_on: str = "answer") -> dict[
     Returns input_ids, weights (one a token; 0 is not learned), total (what the loss is divided
     by: the shares of the example), and at the label token the other label's id and its share
     of the target (soft labels).  loss_on "everything" also learns the prompt, as the released
-    recipe did: its tokens count as those of the answer beside the label.
+    recipe did: its tokens count as those of the answer beside the label.  Raises ValueError for
+    another.
     """
+    if loss_on not in LOSS_ON:
+        raise ValueError(f"loss_on {loss_on!r}: {' or '.join(LOSS_ON)}")
     prompt = tokenizer.apply_chat_template(
         example["messages"], add_generation_prompt=True, tokenize=False
     )

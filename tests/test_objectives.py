@@ -19,6 +19,7 @@ ROWS = [
     }
     for verb, label, p in [("are vermin", 1, 0.9), ("are my dearest friends", 0, 0.3)]
 ]
+HARD = [{**row, "p_hate": None} for row in ROWS]
 ORDERS = pytest.mark.parametrize("label_first", [True, False])
 
 
@@ -99,8 +100,7 @@ def test_a_soft_label_moves_its_share_to_the_other_word(tokenizer, objective, la
         assert tuple(map(tokenizer.decode, taught)) == words
         # P(hate) is 0.9 of a post taught as hate, 0.3 of one taught as none.
         assert row["other_share"][spot] == pytest.approx(0.1 if example["label"] else 0.3)
-    hard = [{**row, "p_hate": None} for row in ROWS]
-    assert not any(objectives.encode(made(objective, hard)[0], tokenizer)["other_share"])
+    assert not any(objectives.encode(made(objective, HARD)[0], tokenizer)["other_share"])
 
 
 @pytest.mark.parametrize("objective", objectives.OBJECTIVES)
@@ -134,6 +134,8 @@ def test_what_cannot_be_taught_is_refused(tokenizer):
         made("multi")
     with pytest.raises(ValueError, match=r"alpha is 1.5; it must lie in \[0, 1\]"):
         made("weighted", alpha=1.5)
+    with pytest.raises(ValueError, match="loss_on 'answers': answer or everything"):
+        objectives.encode(made("joint")[0], tokenizer, loss_on="answers")
 
 
 def test_examples_too_long_are_left_out_and_none_left_is_refused(tokenizer):
@@ -173,9 +175,6 @@ def test_padding_is_not_learned_but_the_end_of_the_answer_is(tokenizer):
     objectives.weighted_loss(logits, batch).backward()
     learned = logits.grad.abs().sum(-1) > 0  # the logits before each token that counts
     assert learned[:, :-1].equal(batch["weights"][:, 1:] > 0) and not learned[:, -1].any()
-
-
-HARD = [{**row, "p_hate": None} for row in ROWS]
 
 
 @pytest.mark.parametrize("loss_on", ["answer", "everything"])
