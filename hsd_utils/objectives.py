@@ -23,6 +23,7 @@ from typing import Any
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from hsd_utils import prompts, verdict
 
@@ -183,18 +184,15 @@ def collate(rows: list[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
 
     input_ids, attention_mask, weights and other_share are (B, T); other_id and total (B).
     """
-    length = max(len(row["input_ids"]) for row in rows)
 
-    def padded(name, fill, dtype):
-        lines = [[fill] * (length - len(row[name])) + row[name] for row in rows]
-        return torch.tensor(lines, dtype=dtype)
+    def padded(lines, fill=0):
+        return pad_sequence([torch.tensor(line) for line in lines], True, fill, "left")
 
-    masks = [[0] * (length - len(r["input_ids"])) + [1] * len(r["input_ids"]) for r in rows]
     return {
-        "input_ids": padded("input_ids", pad, torch.long),
-        "attention_mask": torch.tensor(masks),
-        "weights": padded("weights", 0.0, torch.float),
-        "other_share": padded("other_share", 0.0, torch.float),
+        "input_ids": padded((row["input_ids"] for row in rows), pad),
+        "attention_mask": padded([1] * len(row["input_ids"]) for row in rows),
+        "weights": padded(row["weights"] for row in rows),
+        "other_share": padded(row["other_share"] for row in rows),
         "other_id": torch.tensor([row["other_id"] for row in rows]),
         "total": torch.tensor([row["total"] for row in rows]),
     }
