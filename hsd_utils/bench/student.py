@@ -42,7 +42,6 @@ def main(options: argparse.Namespace) -> None:
     for row in found:
         row["ratio_to_loop"] = row["posts_per_second"] / loop["posts_per_second"]
     systems.compare(found, LOOP)
-    peers = [row["posts_per_second"] for row in found if row["name"] not in (LOOP, OURS)]
     layers, embedding = systems.parameters(options.model)
     limit = systems.machine_limits()
     own = systems.unshared_tokens(
@@ -53,7 +52,6 @@ def main(options: argparse.Namespace) -> None:
     result = {
         "engines": found,
         "ratio_to_loop": ours["ratio_to_loop"],
-        "ratio_to_best_peer": ours["posts_per_second"] / max(peers) if peers else None,
         "roofline": limit,
         "roofline_fraction": ours["posts_per_second"] / limit["posts_per_second"],
     }

@@ -90,14 +90,12 @@ def main(options: argparse.Namespace) -> None:
     for row in found:
         row["ratio_to_released_loop"] = loop["seconds_per_post"] / row["seconds_per_post"]
     systems.compare(found, LOOP)
-    peers = [row["seconds_per_post"] for row in found if row["name"] not in (LOOP, OURS)]
     asked = [prompts.teacher(row["text"], shots=options.shots) for row in rows]
     own = systems.unshared_tokens(options.model, asked)
     limit = roofline(options.model, own, ours["answer_tokens"], batch=64)
     result = {
         "engines": found,
         "ratio_to_released_loop": ours["ratio_to_released_loop"],
-        "ratio_to_best_peer": min(peers) / ours["seconds_per_post"] if peers else None,
         "roofline": limit,
         "roofline_fraction": limit["seconds_per_post"] / ours["seconds_per_post"],
     }

@@ -156,11 +156,9 @@ def main(options: argparse.Namespace) -> None:
     layers, embedding = systems.parameters(options.model)
     a_token = 4 * layers + 4 * embedding * ours["answer_share"]
     limit["tokens_per_second"] = limit["flops"] / a_token
-    peers = [row["tokens_per_second"] for row in found if row["name"] != OURS]
     result = {
         "engines": found,
         "ratio_to_plain": ours["ratio_to_plain"],
-        "ratio_to_best_peer": ours["tokens_per_second"] / max(peers),
         "roofline": limit,
         "roofline_fraction": ours["tokens_per_second"] / limit["tokens_per_second"],
     }
