@@ -13,7 +13,8 @@ class FaultyServer:
 
     A fault is a status code, "hang", "cut", "garbage", "half", "none" (no choices) or "two" (one
     too many); each is done once, in the order given.  ``asked`` counts requests by post; ``paid``
-    those answered.  ``begins``: whether it goes on with a turn that was begun for the model.
+    those answered.  ``begins``: whether it goes on with a turn that was begun for the model;
+    "anew": it takes such a turn and begins another.
     """
 
     def __init__(self, faults=None, schemas=True, logprobs=True, begins=False, retry_after="0.01"):
@@ -102,6 +103,7 @@ class FaultyServer:
             if fault == "two":
                 return web.json_response({**self._shell(post), "choices": [{}, {}]})
         self.paid[post] = self.paid.get(post, 0) + 1
+        begun = begun and self.begins != "anew"
         text = verdict.write(1, [{"input": post[:5], "explanation": "because"}])
         choice = {"index": 0, "finish_reason": "stop", "logprobs": None}
         choice["message"] = {"role": "assistant", "content": text}

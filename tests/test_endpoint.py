@@ -151,6 +151,13 @@ def test_p_hate_is_read_where_the_answer_was_begun_if_the_server_goes_on_with_it
     assert len(server.bodies) == 7  # it is asked once whether it does
 
 
+def test_a_completion_of_no_use_is_paid_for_too():
+    with FaultyServer(begins="anew") as server:
+        engine = open_(server)
+        assert [a.probabilities for a in engine(weighing(3))] == [pytest.approx([0.2, 0.8])] * 3
+    assert len(server.bodies) == 6 and engine.budget.tokens == [6 * 10, 6 * 5]
+
+
 def test_a_label_that_is_unlikely_where_it_should_come_is_looked_for_further_on():
     first, label = Token('{"'), Token("True", -0.1)
     first.top_logprobs = [Token('{"', -0.01), Token("True", -9.0)]

@@ -30,7 +30,6 @@ class Budget:
 
     def add(self, prompt: int, answer: int) -> None:
         self.tokens = [self.tokens[0] + prompt, self.tokens[1] + answer]
-        self.failures = 0
 
     def failed(self, error: Exception) -> None:
         """Raises the error itself after ``patience`` failures in a row: nothing gets through."""

@@ -117,7 +117,7 @@ class Endpoint:
             with suppress(ValueError, openai.APIResponseValidationError):  # half a JSON
                 got = await self._complete(client, request)
                 if (answer := read(request, got)) is not None:
-                    self.budget.add(answer.prompt_tokens, answer.answer_tokens)
+                    self.budget.failures = 0
                     if request.choices and not got.choices[0].logprobs and self.weighs:
                         self.weighs = False
                         log.warning("the endpoint gives no log-probabilities: P(hate) is 0 or 1")
@@ -131,7 +131,7 @@ class Endpoint:
             turn = {"role": "assistant", "content": request.prefill}
             begun["messages"] = [*request.messages, turn]
             try:
-                got = await client.chat.completions.create(**begun, extra_body=CONTINUE)
+                got = await self._create(client, begun | {"extra_body": CONTINUE})
                 if labels.begun(got):
                     return got
             except openai.BadRequestError:
@@ -139,7 +139,7 @@ class Endpoint:
             # Or it began a turn of its own, or lists neither label: asked through a schema.
         asked = body(request, self.identity["model"], self.schemas)
         try:
-            return await client.chat.completions.create(**asked)
+            return await self._create(client, asked)
         except openai.BadRequestError as error:
             refused = "response_format" in str(error) or "schema" in str(error)
             if "response_format" not in asked or not refused:
@@ -147,7 +147,13 @@ class Endpoint:
             # What it writes without a schema is parsed, and repaired, like any answer.
             self.schemas = False
             print("the endpoint refuses JSON schemas: asking without", flush=True)
-        return await client.chat.completions.create(**body(request, asked["model"], False))
+        return await self._create(client, body(request, asked["model"], False))
+
+    async def _create(self, client, asked: dict):
+        """Ask once; what comes is paid for, whether or not it is of use."""
+        got = await client.chat.completions.create(**asked)
+        self.budget.add(*_counts(got))
+        return got
 
 
 def body(request: Request, model: str, schemas: bool = True) -> dict[str, Any]:
@@ -176,14 +182,19 @@ def read(request: Request, completion) -> Answer | None:
     choices = getattr(completion, "choices", None)
     if not choices or choices[0].message is None:
         return None
-    usage, text = completion.usage, choices[0].message.content or ""
-    counts = (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
+    text, counts = choices[0].message.content or "", _counts(completion)
     if request.choices:
         shares = labels.shares(choices[0].logprobs, request.choices)
         shares = shares or labels.said(text, request.choices)
         return Answer(request.key, "", *counts, 0.0, "choices", shares)
     finish = "length" if choices[0].finish_reason == "length" else "stop"
     return Answer(request.key, text, *counts, 0.0, finish)
+
+
+def _counts(completion) -> tuple[int, int]:
+    """Tokens of prompt and answer, as far as the endpoint tells."""
+    usage = getattr(completion, "usage", None)
+    return (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
 
 
 def address(base_url: str) -> str:
