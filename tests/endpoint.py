@@ -105,6 +105,7 @@ class FaultyServer:
         self.paid[post] = self.paid.get(post, 0) + 1
         begun = begun and self.begins != "anew"
         text = verdict.write(1, [{"input": post[:5], "explanation": "because"}])
+        text = text.removeprefix(body["messages"][-1]["content"]) if begun else text
         choice = {"index": 0, "finish_reason": "stop", "logprobs": None}
         choice["message"] = {"role": "assistant", "content": text}
         if body.get("logprobs") and self.logprobs:

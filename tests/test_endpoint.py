@@ -7,7 +7,7 @@ from conftest import FULL
 from endpoint import FaultyServer
 
 from hsd_utils import engines, prompts, verdict
-from hsd_utils.engines import Request, labels
+from hsd_utils.engines import Request, openai
 from hsd_utils.engines.budget import OverBudget
 from hsd_utils.store import Store
 
@@ -151,6 +151,31 @@ def test_p_hate_is_read_where_the_answer_was_begun_if_the_server_goes_on_with_it
     assert len(server.bodies) == 7  # it is asked once whether it does
 
 
+@pytest.mark.parametrize("begins", [True, "anew"])  # anew, it happens to begin so too
+def test_an_answer_that_was_begun_is_gone_on_with_and_comes_whole(begins):
+    begun = prompts.prefill(1)
+    with FaultyServer(begins=begins) as server:
+        answers = list(open_(server)(requests(3, prefill=begun, max_tokens=50)))
+    assert [a.finish for a in answers] == ["stop"] * 3
+    for answer in answers:
+        found = verdict.parse(answer.text)
+        assert (found.label, found.repaired) == (1, False) and answer.text.startswith(begun)
+    for body in server.bodies:
+        assert body["messages"][-1] == {"role": "assistant", "content": begun}
+        assert body["continue_final_message"] and body["max_tokens"] == 50
+        assert "response_format" not in body
+
+
+@pytest.mark.parametrize("begins", [False, "anew"])
+def test_an_answer_that_was_begun_is_refused_where_the_server_begins_another(begins):
+    asked = requests(3, prefill=prompts.prefill(0))
+    with FaultyServer(begins=begins) as server:
+        with pytest.raises(RuntimeError, match="gone on with here: set constrained"):
+            list(open_(server)(asked))
+    with pytest.raises(RuntimeError, match="gone on with"):  # the ray engine sends no turn
+        openai.body(asked[0], "m")
+
+
 def test_a_completion_of_no_use_is_paid_for_too():
     with FaultyServer(begins="anew") as server:
         engine = open_(server)
@@ -158,47 +183,10 @@ def test_a_completion_of_no_use_is_paid_for_too():
     assert len(server.bodies) == 6 and engine.budget.tokens == [6 * 10, 6 * 5]
 
 
-def test_a_label_that_is_unlikely_where_it_should_come_is_looked_for_further_on():
-    first, label = Token('{"'), Token("True", -0.1)
-    first.top_logprobs = [Token('{"', -0.01), Token("True", -9.0)]
-    label.top_logprobs = [Token("False", -2.4)]
-    logprobs = type("Logprobs", (), {"content": [first, label]})
-    assert labels.shares(logprobs, verdict.LABELS) == pytest.approx([0.091, 0.909], abs=1e-3)
-
-
 def test_without_log_probabilities_p_hate_is_what_is_said(caplog):
     with FaultyServer(logprobs=False) as server:
         assert [a.probabilities for a in open_(server)(weighing())] == [[0.0, 1.0]] * 2
     assert caplog.text.count("P(hate) is 0 or 1") == 1
-
-
-@pytest.mark.parametrize(
-    "text, shares", [('{"hate_speech": "False", "True', [1, 0]), ("", []), ("I see", [])]
-)
-def test_what_is_said_first_counts(text, shares):
-    assert labels.said(text, verdict.LABELS) == shares
-
-
-class Token:
-    def __init__(self, token, logprob=0.0, top=()):
-        self.token, self.logprob, self.top_logprobs = token, logprob, list(top)
-
-
-@pytest.mark.parametrize(
-    "top, shares",
-    [
-        ([("True", -1.0), ("False", -1.0)], [0.5, 0.5]),
-        ([(' "True', -0.1)], [0.0952, 0.9048]),  # at most what is left
-        ([("True", -0.1), ("x", -7.0), ("y", -8.0)], [0.0004, 0.9996]),  # or the least listed
-        ([("T", -1.0), ("F", -2.0)], [0.2689, 0.7311]),
-        ([("False", -1.0), ("Fal", -1.0), ("True", -1.0)], [0.5, 0.5]),  # whole words first
-    ],
-)
-def test_shares_by_hand(top, shares):
-    tokens = [Token(t, p) for t, p in top]
-    tokens[0].top_logprobs = tokens[1:]
-    logprobs = type("Logprobs", (), {"content": [Token('{"hate'), Token('":'), tokens[0]]})
-    assert labels.shares(logprobs, verdict.LABELS) == pytest.approx(shares, abs=1e-3)
 
 
 def test_a_server_without_schemas_is_asked_without(capsys):

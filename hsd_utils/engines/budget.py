@@ -14,6 +14,12 @@ CHARACTERS_A_TOKEN = 4  # English, about; for the estimate only
 LABEL_TOKENS = 16  # up to and including the label, with room for white space
 
 
+def counted(completion) -> tuple[int, int]:
+    """Tokens of prompt and answer, 0 where the endpoint does not tell."""
+    usage = getattr(completion, "usage", None)
+    return (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
+
+
 class OverBudget(RuntimeError):
     """The budget is spent: answers so far are kept, and a larger one goes on from there."""
 

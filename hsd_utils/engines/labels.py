@@ -9,6 +9,7 @@ differs from server to server.
 """
 
 import math
+import re
 from collections.abc import Sequence
 
 from hsd_utils.verdict import LABELS
@@ -19,6 +20,14 @@ def begun(completion) -> bool:
     found = getattr(completion, "choices", None)
     content = getattr(found[0].logprobs, "content", None) if found else None
     return bool(content) and any(_whole(content[0], LABELS))
+
+
+def anew(text: str) -> bool:
+    """Whether a text begins a verdict, perhaps after a fence or some words.
+
+    One that goes on with a verdict may begin another only when it has closed an object.
+    """
+    return bool(re.search(r"""\{\s*["']?hate_speech""", text.partition("}")[0]))
 
 
 def shares(logprobs, choices: Sequence[str]) -> list[float]:

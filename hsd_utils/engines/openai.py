@@ -3,7 +3,8 @@
 Posts leave this machine for the address that the caller names, and nowhere else.  The official
 client retries what may pass (408, 409, 429, 5xx, time-outs, cut connections) with backoff and
 jitter and honours Retry-After; here are the bound on requests in flight, the deadline of each,
-the budget, and how a label's probability is read from the log-probabilities of its token.
+the budget, and how a label's probability is read from the log-probabilities of its token.  An
+answer that was begun (``prefill``) is refused where the server does not go on with it.
 
     engines.load("openai", "Qwen/Qwen2.5-7B-Instruct", base_url="http://localhost:8000/v1")
 """
@@ -25,12 +26,13 @@ from urllib.parse import urlsplit
 import openai
 
 from hsd_utils.engines import Answer, Request, labels
-from hsd_utils.engines.budget import LABEL_TOKENS, Budget, OverBudget
+from hsd_utils.engines.budget import LABEL_TOKENS, Budget, OverBudget, counted
 
 log = logging.getLogger(__name__)
 
 # vLLM, SGLang and llama.cpp go on with the model's own turn, here an answer's beginning.
 CONTINUE = {"add_generation_prompt": False, "continue_final_message": True}
+UNBEGUN = "no answer begun for the model is gone on with here: set constrained, for a schema"
 FIRST_WAIT = 0.5  # seconds before a second try, doubled each time up to eight
 
 
@@ -126,18 +128,18 @@ class Endpoint:
         raise NotACompletion("the endpoint does not answer with completions")
 
     async def _complete(self, client, request: Request):
-        if request.choices and self.begins:
-            begun = body(request, self.identity["model"], False) | {"max_tokens": 1}
-            turn = {"role": "assistant", "content": request.prefill}
-            begun["messages"] = [*request.messages, turn]
+        model = self.identity["model"]
+        if request.prefill and self.begins:
             try:
-                got = await self._create(client, begun | {"extra_body": CONTINUE})
-                if labels.begun(got):
+                got = await self._create(client, body(request, model, begun=True))
+                if not request.choices or labels.begun(got):
                     return got
-            except openai.BadRequestError:
+            except openai.BadRequestError as error:
                 self.begins = False  # it knows no such fields
+                if not request.choices:
+                    raise RuntimeError(f"{UNBEGUN}: {error}") from error
             # Or it began a turn of its own, or lists neither label: asked through a schema.
-        asked = body(request, self.identity["model"], self.schemas)
+        asked = body(request, model, self.schemas)
         try:
             return await self._create(client, asked)
         except openai.BadRequestError as error:
@@ -147,26 +149,33 @@ class Endpoint:
             # What it writes without a schema is parsed, and repaired, like any answer.
             self.schemas = False
             print("the endpoint refuses JSON schemas: asking without", flush=True)
-        return await self._create(client, body(request, asked["model"], False))
+        return await self._create(client, body(request, model, False))
 
     async def _create(self, client, asked: dict):
         """Ask once; what comes is paid for, whether or not it is of use."""
         got = await client.chat.completions.create(**asked)
-        self.budget.add(*_counts(got))
+        self.budget.add(*counted(got))
         return got
 
 
-def body(request: Request, model: str, schemas: bool = True) -> dict[str, Any]:
+def body(request: Request, model: str, schemas: bool = True, begun: bool = False) -> dict[str, Any]:
     """What an endpoint is sent for a request: the fields of POST /v1/chat/completions.
 
-    Raises RuntimeError where a label is to be weighed that does not come first.
+    begun: its prefill goes along as a turn to go on with, said in the client's ``extra_body``.
+    Raises RuntimeError where a label is to be weighed that does not come first, and where the
+    prefill of an answer would be left out.
     """
     if request.choices and not request.prefill.startswith('{"hate_speech"'):
         raise RuntimeError("an endpoint can weigh a label only where it comes first")
+    if request.prefill and not (request.choices or begun):
+        raise RuntimeError(UNBEGUN)
     asked = {"model": model, "messages": request.messages, "temperature": 0}
     asked |= {"max_tokens": request.max_tokens}
     if request.choices:
-        asked |= {"max_tokens": LABEL_TOKENS, "logprobs": True, "top_logprobs": 20}
+        asked |= {"max_tokens": 1 if begun else LABEL_TOKENS, "logprobs": True, "top_logprobs": 20}
+    if begun:
+        turn = {"role": "assistant", "content": request.prefill}
+        return asked | {"messages": [*request.messages, turn], "extra_body": CONTINUE}
     schema = request.schema or (labels.schema(request.choices) if request.choices else None)
     if schema and schemas:
         form = {"name": "answer", "schema": schema, "strict": True}
@@ -177,24 +186,23 @@ def body(request: Request, model: str, schemas: bool = True) -> dict[str, Any]:
 def read(request: Request, completion) -> Answer | None:
     """The answer in a ``ChatCompletion``, or None where it holds none.
 
-    Without log-probabilities all goes to the label that the text names.
+    Without log-probabilities all goes to the label that the text names.  Raises RuntimeError for
+    an answer that was begun and is begun anew.
     """
     choices = getattr(completion, "choices", None)
     if not choices or choices[0].message is None:
         return None
-    text, counts = choices[0].message.content or "", _counts(completion)
+    text, counts = choices[0].message.content or "", counted(completion)
     if request.choices:
         shares = labels.shares(choices[0].logprobs, request.choices)
         shares = shares or labels.said(text, request.choices)
         return Answer(request.key, "", *counts, 0.0, "choices", shares)
+    if not text.startswith(request.prefill):  # some servers repeat it
+        if labels.anew(text):
+            raise RuntimeError(UNBEGUN)
+        text = request.prefill + text
     finish = "length" if choices[0].finish_reason == "length" else "stop"
     return Answer(request.key, text, *counts, 0.0, finish)
-
-
-def _counts(completion) -> tuple[int, int]:
-    """Tokens of prompt and answer, as far as the endpoint tells."""
-    usage = getattr(completion, "usage", None)
-    return (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
 
 
 def address(base_url: str) -> str:
@@ -236,7 +244,7 @@ def load(
     )
     # Who serves the model, with which weights, is for the endpoint to say: its address stands
     # for it, so that two servers' answers are never mixed.
-    identity = {"engine": "openai", "version": "chat.completions 2", "model": model}
+    identity = {"engine": "openai", "version": "chat.completions 3", "model": model}
     identity["weights"] = [address(base_url)]
     budget = Budget((price_in, price_out), max_cost, max_tokens_total, patience=3 * concurrency)
     return Endpoint(connect, identity, concurrency, deadline, budget, tokens_per_second)

@@ -150,7 +150,7 @@ def load(
     one request to an endpoint.  The endpoint's key is read from OPENAI_API_KEY only.
     Raises ValueError for a base_url that is no http(s) address.
     """
-    identity = {"engine": "ray", "version": "chat.completions", "model": model}
+    identity = {"engine": "ray", "version": "chat.completions 2", "model": model}
     if base_url:
         identity["weights"] = [address(base_url)]
         key = os.environ.get("OPENAI_API_KEY")
