@@ -57,7 +57,7 @@ def cases(rows, column: str, models: list[str], width: float = PAGE) -> Figure:
 
 
 def prevalence(rows, width: float = PAGE) -> Figure:
-    """Precision and alerts by how common hate is, a line a model, intervals as whiskers.
+    """Precision and alerts by how common hate is, a line a model, intervals as bands.
 
     rows: model, prevalence, and precision and alerts as {value, low, high}.
     """
@@ -66,14 +66,12 @@ def prevalence(rows, width: float = PAGE) -> Figure:
     named = looks(rows["model"].unique())
     titles = {"precision": "precision of an alert", "alerts": "alerts per 10,000 posts"}
     for axes, (measure, title) in zip(parts, titles.items(), strict=True):
-        for place, (name, look) in enumerate(named.items()):
+        for name, look in named.items():
             mine = rows[rows["model"] == name]
             found = pd.DataFrame(list(mine[measure])).astype(float)
-            beside = mine["prevalence"].to_numpy() * 1.05 ** (place - (len(named) - 1) / 2)
-            reach = [found["value"] - found["low"], found["high"] - found["value"]]
             axes.plot(mine["prevalence"], found["value"], label=name, **line(look))
-            whiskers = {"fmt": "none", "capsize": 2, "ecolor": look["color"]}
-            axes.errorbar(beside, found["value"], reach, **whiskers)
+            band = (mine["prevalence"], found["low"], found["high"])
+            axes.fill_between(*band, color=look["color"], alpha=0.15, lw=0)
         axes.set(title=title, xlabel="share of hateful posts", xscale="log", ylim=(0, None))
         axes.set_xticks(shares := sorted(rows["prevalence"].unique()), [f"{s:.0%}" for s in shares])
         axes.xaxis.set_minor_formatter(NullFormatter())

@@ -51,14 +51,14 @@ def learning_curve(rows: Sequence[dict], width: float = COLUMN) -> Figure:
     untaught, rows = rows[rows["n"] == 0], rows[rows["n"] > 0]
     figure, axes = plt.subplots(figsize=(width, 2.4))
     looks = zip(rows.groupby("label_source"), cycle("oDs^"), strict=False)
+    middle = (rows["label_source"].nunique() - 1) / 2
     for place, ((source, mine), marker) in enumerate(looks):
         mine = mine.sort_values("n")
         found = pd.DataFrame([metrics["roc_auc"] for metrics in mine["metrics"]])
         reach = [found["value"] - found["low"], found["high"] - found["value"]]
-        line = {"marker": marker, "label": f"labels: {source.replace('_', ', ')}"}
-        axes.plot(mine["n"], found["value"], color=BLIND[place], **line)
-        whiskers = {"fmt": "none", "capsize": 2, "ecolor": BLIND[place]}
-        axes.errorbar(mine["n"] * 1.04**place, found["value"], reach, **whiskers)
+        style = {"marker": marker, "color": BLIND[place], "capsize": 2}
+        style["label"] = f"labels: {source.replace('_', ', ')}"
+        axes.errorbar(mine["n"] * 1.04 ** (place - middle), found["value"], reach, **style)
     for name, metrics in zip(untaught["name"], untaught["metrics"], strict=True):
         axes.axhline(metrics["roc_auc"]["value"], color="black", lw=0.9, ls=":", label=name)
     axes.set(xscale="log", xlabel="posts learned from", ylabel="ROC-AUC on dev")
