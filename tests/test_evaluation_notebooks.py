@@ -148,7 +148,7 @@ def test_what_07_tested_was_not_taught_and_the_audit_says_so(done):
 def test_robustness_and_transfer_cover_every_model(done):
     names, metrics = done
     found = pd.DataFrame(metrics["generalisation"]["robustness"])
-    assert len(found) == 4 * 6 and names["07"]["clean"]["label"].sum() == 6
+    assert len(found) == 4 * 7 and names["07"]["clean"]["label"].sum() == 6
     majority = found[found["model"] == "majority"]
     assert all(row["value"] == 0 for row in majority["flipped"])  # it does not read
     student = found[found["model"] == "student"]  # the fake one takes what it does not know for no

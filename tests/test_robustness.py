@@ -42,7 +42,8 @@ def test_most_posts_change_and_short_ones_survive(name):
         or name == "leetspeak"
     )
     assert made["text"].str.strip().str.len().min() > 0
-    assert robustness.perturbed(TABLE, name, 0)["text"][1] == "ok"  # no word of three letters
+    short = robustness.perturbed(TABLE, name, 0)["text"][1]  # no word of three letters
+    assert short == "ok" or name == "aside" and short.removeprefix("ok ") in robustness.ASIDES
 
 
 def test_what_each_does():
