@@ -77,5 +77,7 @@ def back(row: dict, known: dict, label_first: bool) -> Answer:
         given = row["label"] is not None or told
         cut = -1 if row["repaired"] else None  # to be mended when it is read, as it was
         text = verdict.write(row["label"], told, label_first)[:cut] if given else row["reason"]
+        if given and row["reason"]:  # some were given, and none of them could be read
+            text = text.replace("[]", "[0]")
     paid = {name: row[name] for name in _PAID}
     return Answer(row["key"], text, **paid, probabilities=row.get("probabilities", []))

@@ -53,7 +53,8 @@ class Copier(FakeEngine):
             {"input": "nowhere at all", "explanation": f"Ends in “{words[-1]}”, so {words[-1]}."},
             {"input": " ".join(words[-2:]), "explanation": "Nothing of the post here."},
         ]
-        return verdict.write(label, told)[: -1 if len(post) % 2 else None]  # some are cut off
+        text = verdict.write(label, told)[: -1 if len(post) % 2 else None]  # some are cut off
+        return text.replace('"explanation":', '"why":') if len(words) % 5 == 0 else text
 
 
 @pytest.fixture
