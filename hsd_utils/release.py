@@ -94,9 +94,7 @@ def restore(package: Path, run: Run) -> dict[str, Any]:
     about, files = _read(package)
     asked = about["stages"]["01_sampling"]["manifest"]["parameters"]
     asked["sources"] = [_source(name) for name in asked["sources"]]
-    drawn = ("sources", "label_mapping", "text_column", "label_column")
-    table, _ = readers.read(*(asked[name] for name in drawn))
-    table, _ = sampling.clean(table, asked["anonymise"])
+    table, _ = sampling.clean(readers.again(asked), asked["anonymise"])
     known = {redaction.digest(post): post for post in table.itertuples()}
     wanted = {s: [row["id"] for row in files[f"samples/{s}"]] for s in SPLITS}
     ids = [each for listed in wanted.values() for each in listed]

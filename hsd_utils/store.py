@@ -109,9 +109,9 @@ class Store:
             if not self.died:  # what was begun did no harm
                 most = AMONG_OTHERS + ALONE
                 left = [key for key, deaths in self.deaths.items() if deaths >= most]
-                self.asked.write_text("".join(f"{key}\n" for key in left * most))
-                if not left:
-                    self.asked.unlink()
+                self.asked.unlink(missing_ok=True)
+                if left:
+                    self.asked.write_text("".join(f"{key}\n" for key in left * most))
             self.owner.unlink(missing_ok=True)
             self.lock.release()
 

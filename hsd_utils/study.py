@@ -51,7 +51,7 @@ WORDS = {
     "label_source": supervision.SOURCES,
     "rationales": supervision.REASONS,
     "disagreement": rationales.DISAGREEMENT,
-    "loss_on": ("answer", "everything"),
+    "loss_on": objectives.LOSS_ON,
     "tokens_as": ("", *objectives.OBJECTIVES),
 }
 JUDGED = ("macro_f1", "roc_auc")

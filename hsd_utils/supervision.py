@@ -66,8 +66,7 @@ def posts_for(run: Run, settings: Mapping[str, Any], size: int) -> pd.DataFrame:
 @lru_cache
 def _further(run: Run, size: int) -> pd.DataFrame:
     asked = run.parameters("01_sampling")
-    drawn = ("sources", "label_mapping", "text_column", "label_column")
-    table, _ = readers.read(*(asked[name] for name in drawn))
+    table = readers.again(asked)
     samples = {split: posts.read_jsonl(run.sample(split)) for split in SPLITS}
     how = (asked["seed"], asked["near_duplicate"], asked["anonymise"])
     drawn = contamination.unused(table, samples, size, *how)

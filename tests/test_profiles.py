@@ -66,7 +66,7 @@ def test_the_words_of_parameters_are_known(name):
     assert two["disagreement"] in rationales.DISAGREEMENT
     assert three["objective"] in objectives.OBJECTIVES
     assert three["label_source"] in objectives.LABEL_SOURCES
-    assert three["loss_on"] in ("answer", "everything")
+    assert three["loss_on"] in objectives.LOSS_ON
     assert three["gradient_checkpointing"] in ("", "unsloth")
     assert {two["teacher"], three["student"]} <= set(MODELS) and two["student"] == three["student"]
     check_licence(two["teacher"], three["student"], two["licence_override"])

@@ -11,9 +11,10 @@ clear   hate is 1, offensive is left out
 """
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -81,6 +82,12 @@ def read(
             raise ValueError(f"{spec}: {error}") from None
         found.append(table)
     return (found[0] if len(found) == 1 else posts.make(pd.concat(found))), counts
+
+
+def again(drawn: Mapping[str, Any], sources: Iterable[str] = ()) -> pd.DataFrame:
+    """The posts that notebook 01 read with these parameters, or those of other sources alike."""
+    alike = ("label_mapping", "text_column", "label_column")
+    return read(sources or drawn["sources"], *(drawn[name] for name in alike))[0]
 
 
 def _own(spec: str, *columns: str) -> tuple[pd.DataFrame, dict]:
