@@ -73,6 +73,12 @@ def _pairs(found) -> dict[str, dict]:
     return {r["b"]: r for r in rows if r["metric"] == analysis_plan.read()["primary"]}
 
 
+def _trainings(pair) -> str:
+    """How many trainings of the student its interval is over."""
+    n = pair["seeds"][0]
+    return "one seed" if n == 1 else f"{n} seeds"
+
+
 def _teacher(found, gold: bool = False) -> dict:
     """The student against its teacher: of the teacher's labels (C2) or of gold ones (C2b)."""
     experiment = "macro-F1, student - teacher, paired by post"
@@ -82,7 +88,7 @@ def _teacher(found, gold: bool = False) -> dict:
     if (learned == "gold") != gold:
         return _untested(experiment, f"the student of this run learned {learned} labels")
     pair = pair | {"p_holm": None} if gold else pair  # exploratory: no part of Holm's family
-    return compared(pair, experiment, learned, "tables/comparisons.json", "one seed")
+    return compared(pair, experiment, learned, "tables/comparisons.json", _trainings(pair))
 
 
 def _baselines(found) -> dict:
@@ -93,7 +99,8 @@ def _baselines(found) -> dict:
     wanted = [b for _, b in analysis_plan.read()["confirmatory"]["C3"]["pairs"]]
     pairs = {b: pairs[b] for b in wanted if b in pairs}
     strongest = min(pairs, key=lambda b: pairs[b]["difference"])
-    missing, note = [b for b in wanted if b not in pairs], f"against {strongest}, one seed"
+    missing = [b for b in wanted if b not in pairs]
+    note = f"against {strongest}, {_trainings(pairs[strongest])}"
     note += f"; not compared: {', '.join(missing)}" if missing else ""
     learned = found["models"]["student"]["supervision"]
     row = compared(pairs[strongest], experiment, learned, "tables/comparisons.json", note)

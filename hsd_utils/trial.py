@@ -1,4 +1,4 @@
-"""One training of the study, with notebook 03's functions, in a process of its own.
+"""One training of the study or a further seed, by notebook 03's functions, in its own process.
 
 A process that ends gives back its memory, and Unsloth, which patches the models it touches,
 stays out of the one that scores.
@@ -69,7 +69,8 @@ def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) 
     }
     patience = asked["patience"]
     trainer = training.trainer(model, tokenizer, train, dev, folder, patience=patience, **arguments)
-    training.train(trainer, folder, training.fingerprint(train, dev, **asked))
+    recipe = {key: asked[key] for key in ("student", "four_bit", "patience")} | lora | arguments
+    training.train(trainer, folder, training.fingerprint(train, dev, **recipe))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     log, state = training.log(trainer), trainer.state

@@ -63,10 +63,12 @@ def prepare():
         posts.write_jsonl(sample, RUN.sample(split))
     distil = posts.read_jsonl(RUN.sample("distil"))
     posts.write_rows(map(rationale, distil.itertuples()), RUN.rationales("distil"))
-    adapter = RUN.student("s") / "adapter_model.safetensors"
-    adapter.parent.mkdir(parents=True)
-    adapter.touch()
-    student = {"folder": "s", "base": "a/b", "label_source": "teacher_soft"}
+    for name in ("s", "s-7"):
+        adapter = RUN.student(name) / "adapter_model.safetensors"
+        adapter.parent.mkdir(parents=True)
+        adapter.touch()
+    student = {"folder": "s", "base": "a/b", "label_source": "teacher_soft", "seed": 0}
+    student |= {"further": [{"seed": 7, "folder": "s-7"}]}
     written = {
         "01_sampling": {"sampling": {"sizes": SIZES, "read": {"corpus": {}}}},
         "02_cot_teacher": {"teacher": {"model": "c/d", "prompt": PROMPT}},

@@ -32,7 +32,9 @@ def done(tmp_path_factory):
         patch.setattr(
             scores,
             "student",
-            lambda trained, asked, adapter=None: fake(0.5 if adapter else 3, f"fake/{adapter}"[:9]),
+            lambda trained, asked, adapter=None: (
+                fake(0.5, f"fake/{adapter.name}") if adapter else fake(3, "fake/base")
+            ),
         )
         plt.rcParams["savefig.dpi"] = 40
         patch.setattr(encoder, "load", Letters)
@@ -73,6 +75,19 @@ def test_the_plan_is_applied_to_the_comparisons(done):
     )
     assert done[1]["detectable"] == {"posts": 64, "difference": pytest.approx(0.154, abs=5e-4)}
     assert comparisons["base"]["claim"] == "C3" and comparisons["base"]["p_holm"] is None
+
+
+def test_further_trainings_stand_beside_the_first_and_enter_the_comparisons(done):
+    names, metrics = done
+    first, other = metrics["seeds"]
+    assert (first["seed"], other["seed"]) == (0, 7)
+    assert first["macro-F1"] == metrics["models"]["student"]["macro_f1"] != other["macro-F1"]
+    said = names["04"]["judged"]["student"]["predicted"]
+    assert list(names["04"]["verdicts"][0]) == list(said)
+    mean = (first["macro-F1"]["value"] + other["macro-F1"]["value"]) / 2
+    for compared in metrics["comparisons"]:
+        gap = mean - metrics["models"][compared["b"]]["macro_f1"]["value"]
+        assert compared["difference"] == pytest.approx(gap) and compared["seeds"] == [2, 1]
 
 
 def test_the_teacher_with_gold_labels_and_the_base_with_its_prompt(done):

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 FIGURES = "sampling rationales f1 confusion reliability roc latency memory cost faithfulness "
 FIGURES += "explanations risk_coverage functional prevalence simulator robustness breadth ratings "
 FIGURES += "study_label_source study_learning_curve"
-TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings calibration "
+TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings calibration seeds "
 TABLES += "explanation_text plausibility faithfulness reasons hatexscore explanations_by "
 TABLES += "transfer functional targets groups prevalence robustness left_out contamination "
 TABLES += "per_target agreement ceiling languages functional_teacher policies breadth "
@@ -95,6 +95,7 @@ def test_metrics_have_their_shape(done):
     assert all(row["p50"] > 0 for row in metrics["efficiency"]["rows"])
     assert {row["model"] for row in metrics["efficiency"]["rows"]} == set(MODELS)
     assert [c["b"] for c in metrics["comparisons"]] == ["teacher", "base", *BASELINES]
+    assert [row["seed"] for row in metrics["seeds"]] == [0, 1]
     (cell,) = metrics["study"]["cells"]
     assert cell["name"] == "gold" and all(map(is_measure, cell["metrics"].values()))
     assert metrics["hatecheck"]["functionalities"] and metrics["prevalence"]["rates"]
@@ -120,7 +121,7 @@ def test_the_manifest_has_its_shape(done):
         assert stage["parameters"]["run"] == done.run.name and stage["outputs"]
         digests = (stage["inputs"] | stage["outputs"]).values()
         assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
-    assert len(manifest["stages"]["04_evaluation"]["inputs"]) == 8
+    assert len(manifest["stages"]["04_evaluation"]["inputs"]) == 9
 
 
 def test_every_figure_and_table_is_there(done):
