@@ -117,7 +117,7 @@ def settings(run: Run, cell: Mapping[str, Any]) -> dict[str, Any]:
     needed = [run.stage_manifest(TRAINING), run.results("04_evaluation")]
     if not all(file.exists() for file in [*needed, *map(run.sample, paths.SPLITS)]):
         raise FileNotFoundError(f"run {run.name} is not evaluated here yet: execute 01 to 04 first")
-    left = ("run", "recipe", "reveal")
+    left = ("run", "recipe", "further_seeds", "reveal")
     known = {k: v for k, v in run.parameters(TRAINING).items() if k not in left}
     return known | cell["changes"] | {"seed": cell["seed"]}
 

@@ -186,6 +186,10 @@ def test_other_settings_posts_or_sizes_are_other_cells(lab, grid):
     RUN.sample("cal").write_text(samples + "\n")
     keys.add(study.key(RUN, first, 16))
     assert len(keys) == 6
+    manifest = json.loads(RUN.stage_manifest(study.TRAINING).read_text())
+    manifest["parameters"]["further_seeds"] = [8]  # 03's own, which no cell is trained with
+    provenance.write_json(RUN.stage_manifest(study.TRAINING), manifest)
+    assert study.key(RUN, first, 16) in keys
 
 
 def test_what_cannot_be_read_counts_as_half_and_is_counted(lab, grid, monkeypatch):
