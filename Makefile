@@ -33,10 +33,6 @@ help:
 run: $(READY)
 	$(PY) -m hsd_utils.pipeline demo $(ARGS)
 
-# torch allocates by posix_memalign, which fragments glibc's heap (its bug 14581): within some
-# hundred steps a training spends half of its time looking for memory.  tcmalloc does not.
-reference study: export LD_PRELOAD ?= $(firstword $(wildcard /usr/lib*/libtcmalloc_minimal.so.4 \
-	/usr/lib/*/libtcmalloc_minimal.so.4))
 reference: $(READY)
 	$(PY) -m pip install --quiet --no-deps -r requirements-peers.txt
 	$(PY) -m hsd_utils.pipeline reference $(ARGS)

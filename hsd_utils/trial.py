@@ -7,9 +7,11 @@ stays out of the one that scores.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,12 @@ def fit(targets: Mapping[str, list[dict]], settings: Mapping[str, Any], folder: 
     """
     request = json.dumps({"targets": targets, "settings": settings})
     command = [sys.executable, "-m", "hsd_utils.trial", str(folder)]
-    done = subprocess.run(command, input=request, capture_output=True, text=True)
+    # torch allocates by posix_memalign, which fragments glibc's heap (its bug 14581): within some
+    # hundred steps half of the time goes into looking for memory.  Not so with tcmalloc, which
+    # only a process without OpenVINO can take.
+    allocator = {"LD_PRELOAD": found} if (found := find_library("tcmalloc_minimal")) else {}
+    told = {"input": request, "env": allocator | os.environ}
+    done = subprocess.run(command, capture_output=True, text=True, **told)
     if done.returncode:
         raise RuntimeError(f"the training in {folder.name} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
