@@ -26,8 +26,8 @@ def fit(targets: Mapping[str, list[dict]], settings: Mapping[str, Any], folder: 
     request = json.dumps({"targets": targets, "settings": settings})
     command = [sys.executable, "-m", "hsd_utils.trial", str(folder)]
     # torch allocates by posix_memalign, which fragments glibc's heap (its bug 14581): within some
-    # hundred steps nearly half of the time goes into looking for memory.  Not so with tcmalloc, which
-    # only a process without OpenVINO can take.
+    # hundred steps nearly half of the time goes into looking for memory.  Not so with tcmalloc,
+    # which only a process without OpenVINO can take.
     allocator = {"LD_PRELOAD": found} if (found := find_library("tcmalloc_minimal")) else {}
     told = {"input": request, "env": allocator | os.environ}
     done = subprocess.run(command, capture_output=True, text=True, **told)
