@@ -116,28 +116,32 @@ def _rated(found) -> dict:
 
 
 def _equivalence(found) -> dict:
+    """Judged on all posts by their weights: the sheet takes as many of the rare kinds."""
     experiment = "blinded pairs, rated by people: shares differ by less than the margin"
-    rows = [r for r in _rated(found).get("equivalence", []) if r["difference"]["value"] is not None]
-    if not (tests := [(r["question"], r["difference"]) for r in rows]):
+    rows = _rated(found).get("equivalence", [])
+    both = {r["question"]: r["population"] for r in rows if r["posts"] == "both right"}
+    every = [(r["question"], r["population"]) for r in rows if r["posts"] == "all"]
+    if not (tests := [one for one in every if one[1]["value"] is not None]):
         return _untested(experiment, NO_RATINGS)
     question, worst = max(tests, key=lambda one: max(-one[1]["low"], one[1]["high"]))
     apart = any(t["low"] > t["margin"] or t["high"] < -t["margin"] for _, t in tests)
     alike = all(test["equivalent"] for _, test in tests)
     judged = "not supported" if apart else "supported" if alike else "inconclusive"
-    note = f"{question}, margin {worst['margin']}, {worst['level']:.0%} interval"
+    note = f"{question}, weighted to eval, margin {worst['margin']}, {worst['level']:.0%} interval"
+    note += f"; where both labels are right: {tables.interval(both[question])}"
     return _row(experiment, worst, judged, None, "explanations.json", note)
 
 
 def _shares(found) -> dict:
     experiment = f"share of its explanations rated correct, against {CORRECT:.0%}"
     rows = [r for r in _rated(found).get("shares", []) if r["posts"] == "all"]
-    shares = {r["question"]: r["share"] for r in rows if r["model"] == "student"}
+    shares = {r["question"]: r["population"] for r in rows if r["model"] == "student"}
     if not shares or None in (shares["correct_own"]["value"], shares["complete"]["value"]):
         return _untested(experiment, NO_RATINGS)
     judged = verdict(shares["correct_own"], CORRECT)
     if shares["complete"]["high"] < 1:
         judged = "not supported"
-    note = f"complete: {tables.interval(shares['complete'])}"
+    note = f"weighted to eval; complete: {tables.interval(shares['complete'])}"
     return _row(experiment, shares["correct_own"], judged, None, "explanations.json", note)
 
 

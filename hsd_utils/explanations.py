@@ -187,19 +187,20 @@ def split(
     """Measures apart: columns explainer, by, value, posts and a {value, low, high} a measure.
 
     scored: explainer -> one row a post with id, predicted and measures.  By source, by target
-    (groups of ``least`` posts and more), and by whether label and prediction are right.  A
-    measure is the mean of its column; one of ``joint`` a statistic of columns of other names
-    (see ``bootstrap.over``).
+    (a post of several, "a, b", counts in each) in groups of ``least`` posts and more, and by
+    whether label and prediction are right.  A measure is the mean of its column; one of
+    ``joint`` a statistic of columns of other names (see ``bootstrap.over``).
     """
     rows, parts = [], {"id", "predicted", *chain(*(columns for _, columns in joint.values()))}
     for explainer, frame in scored.items():
         known = frame.merge(sample[["id", "source", "target", "label"]], on="id")
         pairs = zip(known["label"], known["predicted"], strict=True)
         known["outcome"] = [OUTCOMES[int(gold), int(said)] for gold, said in pairs]
+        known["target"] = known["target"].str.split(", ")
         single = {name: (np.mean, [name]) for name in frame if name not in parts}
         measures = {**single, **joint}
         for by in ("source", "target", "outcome"):
-            for value, part in known.groupby(by):
+            for value, part in known.explode(by).groupby(by):
                 if len(part) < least and by != "outcome":
                     continue
                 row = {"explainer": explainer, "by": by, "value": value, "posts": len(part)}

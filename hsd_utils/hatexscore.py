@@ -10,8 +10,8 @@ adaptations, and their values are not comparable with published ones.
 included; they are masked, and QF is |p(x) - p(masked)| for a hateful prediction and 1 minus
 that otherwise, 0 with nothing or all of the post quoted; a group counts as named when the first
 words of its name are there; CC asks QF >= 0.45, and a group named where the prediction is
-hateful but none where it is not.  (Whole words are masked; the published code also masks
-letters within words.)
+hateful but none where it is not.  (Whole words are masked, "they're" where both its parts are
+shared; the published code also masks letters within words.)
 
 ``corrected``: quotes are those the answer gives and the post holds; QF of a hateful prediction
 counts only a fall of P(hate); groups need their whole name; HTC is 0 where the words of the
@@ -54,17 +54,20 @@ def measure(p_hate: Ask, texts: Sequence[str], rows: pd.DataFrame, form: str) ->
 
 
 def masked(text: str, row, form: str) -> str | None:
-    """The post with the quotes of an explanation masked; None with nothing or all quoted.
+    """The post with the quotes of an explanation masked; None with no word or all words quoted.
 
     row: predicted and explanations, as in ``predictions``.  form: one of ``FORMS``.
     """
+    bare = [set(_bare(word).split()) for word in spans.words(text)]
     if form == "corrected":
         mask = spans.marked(text, spans.quoted(row.explanations))
     else:
         answer = " ".join(e["input"] + " " + e["explanation"] for e in row.explanations)
         shared = set(_bare(answer).split())
-        mask = np.array([_bare(w) != "" and _bare(w) in shared for w in spans.words(text)], bool)
-    if not mask.any() or mask.all():
+        mask = np.array([bool(parts) and parts <= shared for parts in bare], bool)
+    # Marks and emoji beside words are nothing left unquoted; on their own they are the post.
+    counted = [hidden for hidden, parts in zip(mask, bare, strict=True) if parts] or mask
+    if not mask.any() or all(counted):
         return None
     pairs = zip(spans.words(text), mask, strict=True)
     return " ".join(MASK if hidden else word for word, hidden in pairs)

@@ -92,10 +92,16 @@ def rated(kind="human", low=-0.05, high=0.05, correct=0.95, complete=1.0):
     test["equivalent"] = -0.1 < low and high < 0.1
     shares = {"correct_own": measure(correct, correct - 0.02, correct + 0.02)}
     shares["complete"] = measure(complete, complete - 0.02, complete)
+    # On the sheet as it was drawn, and of so few pairs, all is worse.
+    sheet, wide = measure(0.5, 0.4, 0.6), measure(-0.3, -0.4, -0.2)
+    few = test | wide | {"equivalent": False}
     given = [
-        {"model": "student", "posts": "all", "question": q, "share": s} for q, s in shares.items()
+        {"model": "student", "posts": "all", "question": q, "share": sheet, "population": s}
+        for q, s in shares.items()
     ]
-    human = {"kind": kind, "equivalence": [{"question": "complete", "difference": test}]}
+    pairs = [("all", test), ("both right", few)]
+    tests = [{"question": "complete", "posts": p, "population": t} for p, t in pairs]
+    human = {"kind": kind, "equivalence": [test | {"difference": few} for test in tests]}
     return EMPTY | {"explanations": {"human": human | {"shares": given}}}
 
 
@@ -107,6 +113,9 @@ def test_only_people_rate_explanations():
     assert judged("C5", rated(low=0.11, high=0.15)) == "not supported"
     assert judged("C6", rated(complete=0.9)) == "not supported"
     assert judged("C6", rated(correct=0.91)) == "inconclusive"
+    row = claim_tests.TESTS["C5"](rated())
+    assert (row["value"], row["low"]) == (0.0, -0.05)
+    assert "weighted" in row["note"] and "both labels are right: -0.30 (-0.40" in row["note"]
 
 
 def test_time_memory_and_cost():

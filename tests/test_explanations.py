@@ -151,3 +151,13 @@ def test_means_apart_by_source_target_and_correctness():
     for alone in (hits["measure"], by.at[("outcome", "missed"), "measure"]):
         assert alone["value"] is None and alone["reason"] == bootstrap.FEW
     assert ("target", "women") in split({"a": scored}, least=1).set_index(["by", "value"]).index
+
+
+def test_a_post_of_several_groups_counts_in_each_and_once_elsewhere():
+    table = SAMPLE.assign(target=["women, men", "women", None, "men"])
+    scored = {"a": ROWS[["id", "predicted"]].assign(measure=[1.0, 0.0, 0.5, 0.5])}
+    found = explanations.split(table, scored, 2, {}, resamples=50, seed=0)
+    by = found.set_index(["by", "value"])
+    assert by.loc["target", "posts"].to_dict() == {"men": 2, "women": 2}
+    assert by.at[("target", "men"), "measure"]["value"] == 0.75
+    assert by.at[("source", "toy"), "posts"] == 4 == by.loc["outcome", "posts"].sum()

@@ -172,9 +172,8 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     assert set(faithful["method"]) == {"quotes", "lexicon", "random", "leave-one-out"}
     brief = "hate, at most half quoted"
     assert set(faithful["predicted"]) == {"all", "hate", "not hate", brief}
-    posts = faithful[faithful["method"] == "quotes"].pivot(
-        index="explainer", columns="predicted", values="posts"
-    )
+    quotes = faithful[faithful["method"] == "quotes"]
+    posts = quotes.pivot(index="explainer", columns="predicted", values="posts")
     assert (posts[brief].dropna() <= posts["hate"][posts[brief].notna()]).all()
     every = faithful[(faithful["predicted"] == "all") & (faithful["explainer"] == "teacher")]
     value = every.set_index("method")["comprehensiveness"].map(lambda found: found["value"])
@@ -184,6 +183,10 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     assert all(found["value"] is None or found["high"] <= 0 for found in above)
     plausible = pd.DataFrame(json.loads(run.table("plausibility", "json").read_text()))
     assert plausible.set_index("explainer").loc[["student", "whole post"], "posts"].nunique() == 1
+    own = split[split["explainer"] == "annotators"]  # perfect, if held against themselves
+    assert all(f["value"] is None for name in ("token_f1", "iou_f1", "missed") for f in own[name])
+    worded = json.loads(run.table("explanation_text", "json").read_text())
+    assert {row["explainer"]: row["missed"] for row in worded}["annotators"] is None
     reasoned = pd.DataFrame(json.loads(run.table("reasons", "json").read_text()))
     follows = reasoned.set_index("explainer").at["student", "follows"]
     assert follows["value"] == 1.0  # this engine explains whatever it is given
@@ -193,7 +196,7 @@ def test_without_human_spans_what_needs_them_is_null_with_a_reason(ask, table, m
     bare = table.assign(rationale=[[]] * len(table), explanation=None, target=None)
     run = prepared(ask, bare)
     monkeypatch.setattr(encoder, "load", Letters)
-    names, _ = executed(message="", attributions=True)
+    names, _ = executed(attributions=True)
     written = json.loads((run.folder / "explanations.json").read_text())
     for found in written.values():
         assert found["token_f1"]["value"] is None and "human spans" in found["token_f1"]["reason"]
@@ -212,6 +215,8 @@ def test_people_count_and_a_judge_is_held_against_them(ask, table, monkeypatch):
     names, shown = executed(rated_posts=10, rater="rater-0a1b")
     items = names["items"]
     assert len(items) == 14 and run.ratings_key.exists()
+    differ = names["told"]["teacher"]["predicted"] != names["told"]["student"]["predicted"]
+    assert names["apart"] == pytest.approx(differ.mean())  # of all of eval, by the weights
     assert sorted(path.name for path in run.ratings("").glob("*.csv")) == [
         f"{items[0]['sheet']}-rater-000{number}.csv" for number in (1, 2, 3)
     ]

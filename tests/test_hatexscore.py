@@ -43,6 +43,23 @@ def test_nothing_or_all_of_the_post_quoted_gives_no_faithfulness(form):
     assert found["score"] == 0.5
 
 
+@pytest.mark.parametrize(
+    "text", ["they're scum", "you are scum !", "you are scum 😀", "... they lie"]
+)
+@pytest.mark.parametrize("form", hatexscore.FORMS)
+def test_a_whole_post_is_quoted_whatever_stands_in_and_between_its_words(text, form):
+    assert hatexscore.masked(text, row("It demeans x.", text, text=text), form) is None
+    words = " ".join(word for word in text.split() if any(letter.isalpha() for letter in word))
+    assert hatexscore.masked(text, row("It demeans x.", words, text=text), form) is None
+
+
+def test_a_word_with_an_apostrophe_is_masked_and_a_mark_is_a_post_of_marks():
+    said = row("It demeans x.", "they're", text="they're scum !")
+    for form in hatexscore.FORMS:
+        assert hatexscore.masked("they're scum !", said, form) == "[mask] scum !"
+    assert hatexscore.masked("🐒 🍌", row("", "🍌", text="🐒 🍌"), "corrected") == "🐒 [mask]"
+
+
 def parts(found):
     return [found[part] for part in hatexscore.PARTS]
 

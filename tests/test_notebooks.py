@@ -45,6 +45,10 @@ def test_the_readme_names_every_table_of_06():
     assert len(saved) == 7 and not [name for name in names if f"`{name}`" not in readme]
 
 
+def test_a_message_tried_in_06_is_no_parameter_and_so_in_no_manifest():
+    assert "message" not in provenance.defaults("06_explanations")
+
+
 @every
 def test_form(path):
     made = notebook(path)

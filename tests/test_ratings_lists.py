@@ -54,9 +54,9 @@ def test_how_much_each_rater_saw_is_counted_from_what_came_back(run):
     hate = [item["gold"] for item in items]
     assert found == [
         {"ratings": "human", "rater": one, "posts": 62, "hate": sum(hate)}
-        | {"skipped": 0, "sessions": 2},
+        | {"skipped": 0, "sessions": 2, "passed": 2, "of": 4},
         {"ratings": "human", "rater": other, "posts": 2, "hate": sum(hate[:2])}
-        | {"skipped": 1, "sessions": 1},
+        | {"skipped": 1, "sessions": 1, "passed": 0, "of": 0},
     ]
     assert json.loads(run.table("ratings_exposure", "json").read_text()) == found
 

@@ -185,7 +185,7 @@ def test_everything_made_of_simulated_ratings_says_so(run):
             assert rows and {row["ratings"] for row in rows} == {kind}
 
 
-def test_a_file_without_an_answer_is_named_with_what_to_do(run):
+def test_a_file_without_an_answer_is_named_with_what_to_do(run, caplog):
     items, _ = SHEET
     blank, form, export = (run.ratings(f"returned/mine.{end}") for end in ("csv", "jsonl", "json"))
     spreadsheet.write(items, blank, "rater-aaaa")
@@ -194,8 +194,10 @@ def test_a_file_without_an_answer_is_named_with_what_to_do(run):
     blank.unlink()
     head = {"kind": "human", "sheet": items[0]["sheet"], "rater": "rater-bbbb"}
     form.write_text(json.dumps({"at": "2026-01-05T09:00:00", "event": "consent"} | head) + "\n")
-    with pytest.raises(ValueError, match="mine.jsonl: .* take it out of ratings/returned"):
-        results.collect(run, items)
+    assert results.collect(run, items) is None and "left out: mine.jsonl" in caplog.text
+    spreadsheet.write(items, blank, "rater-aaaa", rate(yes, raters=["rater-aaaa"]))
+    assert set(results.collect(run, items)["rater"]) == {"rater-aaaa"}
+    blank.unlink()
     form.unlink()
     untouched = [task | {"annotations": []} for task in label_studio.tasks(items)]
     nothing = {"completed_by": 3, "was_cancelled": False, "result": []}
@@ -204,6 +206,18 @@ def test_a_file_without_an_answer_is_named_with_what_to_do(run):
         export.write_text(json.dumps(tasks))
         with pytest.raises(ValueError, match=f"mine.json: no rating was given{named}, every answ"):
             results.collect(run, items)
+
+
+def test_a_file_that_cannot_be_read_is_named_and_capitals_are_no_hindrance(run):
+    items, _ = SHEET
+    table = rate(yes, raters=["rater-0001"])
+    spreadsheet.write(items, run.ratings("returned/rater-0001.CSV"), "rater-0001", table)
+    run.ratings("returned/.hidden.xlsx").touch()
+    run.ratings("returned/folder").mkdir()
+    assert len(results.collect(run, items)) == len(table)
+    run.ratings("returned/rater-0002.xlsx").touch()
+    with pytest.raises(ValueError, match="rater-0002.xlsx cannot be read: save .* as .csv"):
+        results.collect(run, items)
 
 
 def test_only_human_files_are_collected_from_all_three_forms(run):

@@ -1,5 +1,6 @@
 """The sheet: balanced, blinded, repeatable, with weights back and nothing of a post let loose."""
 
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -156,6 +157,14 @@ def test_raters_are_told_everything_first():
     for check in ratings.rubric()["checks"]:
         assert check["right"][0]["input"] in check["text"]
         assert check["wrong"][0]["input"] not in check["text"]
+
+
+def test_attention_checks_are_not_known_by_a_name_of_the_examples():
+    told = ratings.rubric()
+    examples = " ".join(example["post"] for example in told["examples"])
+    checks = " ".join(check["text"] for check in told["checks"])
+    names = {name.removesuffix("s") for name in re.findall(r"[A-Z]\w{4,}", examples)}
+    assert names and not [name for name in names if name in checks]
 
 
 def test_the_package_imports_nothing_heavy_and_no_widgets():

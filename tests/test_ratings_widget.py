@@ -106,7 +106,7 @@ def test_keys_typed_in_one_go_count_once_each_and_deleting_goes_back(opened, ite
     assert found.loc[0, ["complete", "correct_own"]].tolist() == ["yes", "no"]
 
 
-def test_a_form_goes_on_where_it_was_left_even_in_the_middle_of_a_line(opened, items):
+def test_a_form_goes_on_where_it_was_left_even_in_the_middle_of_a_line(opened, items, caplog):
     form = opened()
     type_in(form, "y1231")
     left = form.place
@@ -116,7 +116,49 @@ def test_a_form_goes_on_where_it_was_left_even_in_the_middle_of_a_line(opened, i
     assert again.place == left and again.card.value and again.agreed
     type_in(again, "2")
     assert read(form.path, items).loc[1, ["complete", "correct_own"]].tolist() == ["yes", "partly"]
-    assert sum(event["event"] == "shown" for event in lines(form)) == 1
+    assert sum(event["event"] == "shown" for event in opened().events) == 1
+    assert form.path.name + ": 1 line(s) cut short" in caplog.text
+
+
+def test_a_last_answer_without_its_line_break_is_kept_and_reading_changes_no_file(opened, items):
+    form = opened()
+    type_in(form, "y12")
+    whole = form.path.read_bytes()[:-1]
+    form.path.write_bytes(whole)
+    assert read(form.path, items).loc[0, ["complete", "correct_own"]].tolist() == ["yes", "partly"]
+    cut = whole[:-9]
+    form.path.write_bytes(cut)
+    assert read(form.path, items).loc[0, ["complete", "correct_own"]].tolist() == ["yes", None]
+    assert form.path.read_bytes() == cut
+    form.path.write_bytes(whole)
+    again = opened()
+    assert again.place == ("item-001", "A", "correct_gold")
+    type_in(again, "3")
+    assert read(form.path, items).loc[0, list(QUESTIONS)].tolist() == ["yes", "partly", "no"]
+
+
+def test_after_a_write_cut_short_the_same_form_goes_on(opened, items, monkeypatch):
+    form = opened()
+    type_in(form, "y1")
+
+    def full(_):
+        form.path.write_bytes(form.path.read_bytes()[:-9])
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as disk, pytest.raises(OSError):
+        disk.setattr("os.fsync", full)
+        form.press("2")
+    form.press("3")
+    assert read(form.path, items).loc[0, ["complete", "correct_own"]].tolist() == ["yes", "no"]
+    assert opened().place == ("item-001", "A", "correct_gold")
+
+
+def test_a_consent_that_was_not_written_is_asked_for_again(opened, monkeypatch):
+    form = opened()
+    with monkeypatch.context() as disk, pytest.raises(OSError):
+        disk.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("full")))
+        form.press("y")
+    assert not form.agreed
 
 
 def test_skip_leaves_the_post_and_stop_the_form(opened, items):
@@ -136,12 +178,30 @@ def test_after_the_cap_there_is_a_break_and_after_the_break_it_goes_on(opened, m
     form = opened()
     type_in(form, "y00")
     told = form.told.value
-    assert "2 posts in 12 hours: time for a break" in told and "findahelpline" in told
+    assert "2 posts: time for a rest of 12 hours" in told and "findahelpline" in told
     assert form.card.value == ""
     type_in(form, "1b0")
-    assert form.place[0] == "item-003" and "break" in opened().told.value
+    assert form.place[0] == "item-003" and "a rest" in opened().told.value
     form.clock.at += timedelta(hours=13)
     assert opened().card.value
+
+
+def test_a_session_is_over_with_a_rest_and_not_when_its_first_post_is_long_ago(opened, monkeypatch):
+    monkeypatch.setattr("hsd_utils.ratings.form.CAP", 3)
+    form = opened()
+    type_in(form, "y")
+    for hours in (5, 6):  # three posts within 11 hours
+        form.clock.at += timedelta(hours=hours)
+        type_in(form, "0")
+    form.clock.at += timedelta(hours=2)  # the first is 13 hours ago
+    type_in(form, "0")
+    assert form.card.value == opened().card.value == ""
+    form.clock.at += timedelta(hours=9.5)
+    assert opened().card.value == ""
+    form.clock.at += timedelta(hours=1)
+    later = opened()
+    type_in(later, "00")  # the first three of a new session: two may follow
+    assert later.place[0] == "item-006" and later.card.value
 
 
 def test_posts_are_blurred_until_revealed_and_blurred_again(opened, items):

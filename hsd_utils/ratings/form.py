@@ -2,26 +2,29 @@
 
 Every event is appended to a JSON Lines file of the rater's: consent, what was shown, each
 answer, stop.  So nothing is lost when a browser closes, the form goes on where it was left, and
-the file is the exposure log too.  The last answer to a question counts.  ipywidgets is imported
-when a form is made.
+the file is the exposure log too.  The last answer to a question counts.  A line cut short (a full
+disk) is skipped and stays.  ipywidgets is imported when a form is made.
 
     form.Form(items, run.ratings("returned/rater-0a1b2c.jsonl"), "rater-0a1b2c").box
     rated = form.read(run.ratings("returned/rater-0a1b2c.jsonl"), items)
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 
-from hsd_utils import posts, ratings
+from hsd_utils import ratings
 from hsd_utils.ratings import CAP, QUESTIONS, RATER, REST, SIDES, rubric
 from hsd_utils.ratings.sheet import card, instructions
 
+log = logging.getLogger(__name__)
 KEYS = {"1": "yes", "2": "partly", "3": "no", "0": "skip"}
 _BUTTONS = {"y": "agree and begin", **KEYS, "b": "back", "r": "reveal", "q": "stop"}
 
@@ -30,9 +33,10 @@ class Form:
     """The form of one rater, shown by its ``box``; ``press`` is what keys and buttons do.
 
     y agrees to the consent text; 1, 2, 3 answer yes, partly, no; 0 skips the rest of the post;
-    b (or deleting a character) goes back; r clears the blur; q stops.  After CAP posts
-    within REST hours the form asks for a break.  Raises ImportError without ipywidgets,
-    ValueError for a rater that is no pseudonym and for a file of another rater or sheet.
+    b (or deleting a character) goes back; r clears the blur; q stops.  CAP posts after the last
+    rest the form asks for another, of REST hours from the last post shown.  Raises ImportError
+    without ipywidgets, ValueError for a rater that is no pseudonym and for a file of another
+    rater or sheet.
     """
 
     def __init__(
@@ -69,8 +73,8 @@ class Form:
         """Do what a key stands for; a key that stands for nothing now is ignored."""
         if not self.agreed:
             if key == "y":
-                self.agreed = True
                 self._log("consent")
+                self.agreed = True
         elif key == "q":
             self.stopped = True
             self._log("stop")
@@ -99,16 +103,21 @@ class Form:
         given = {"item": item, "side": side, "question": question, "answer": answer}
         row |= {name: value for name, value in given.items() if value is not None}
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        before = self.path.read_bytes() if self.path.exists() else b""
+        begin = "" if before[-1:] in (b"", b"\n") else "\n"  # after a line that was cut short
         with open(self.path, "a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(begin + json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
         self.events.append(row)
 
     def _recent(self) -> set[str]:
-        since = self.now() - timedelta(hours=REST)
+        """The posts shown since the last rest."""
         shown = [event for event in self.events if event["event"] == "shown"]
-        return {e["item"] for e in shown if datetime.fromisoformat(e["at"]) > since}
+        times = [*(datetime.fromisoformat(event["at"]) for event in shown), self.now()]
+        rest = timedelta(hours=REST)
+        begun = [n for n, (a, b) in enumerate(pairwise(times), 1) if b - a >= rest]
+        return {event["item"] for event in shown[max(begun, default=0) :]}
 
     def _resting(self) -> bool:
         recent = self._recent()
@@ -157,7 +166,7 @@ class Form:
         elif not self.place:
             self.told.value = "All done. Thank you. " + _support()
         else:
-            self.told.value = f"{CAP} posts in {REST} hours: time for a break. {_support()}"
+            self.told.value = f"{CAP} posts: time for a rest of {REST} hours. {_support()}"
         for key, button in self.buttons.items():
             button.disabled = key == "y" or not asking if self.agreed else key != "y"
 
@@ -171,17 +180,20 @@ def _place(event: dict) -> tuple[str, str, str]:
 
 
 def _events(path: Path) -> list[dict]:
-    """The events of a file; a last line cut off by a crash is taken away, none if no file."""
-    if not path.exists():
-        return []
-    whole = path.read_bytes()
-    if not whole.endswith(b"\n"):
-        path.write_bytes(whole[: whole.rfind(b"\n") + 1])
-    return posts.read_rows(path) if path.stat().st_size else []
+    """The events of a file, none if no file; lines that cannot be read are skipped and counted."""
+    events, cut = [], 0
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            cut += 1
+    if cut:
+        log.warning("%s: %d line(s) cut short and skipped; the form asks again", path.name, cut)
+    return events
 
 
 def read(path: Path, items: list[dict]) -> pd.DataFrame:
-    """The ratings in a form's file, checked; a rater may have stopped.
+    """The ratings in a form's file, checked; empty where a rater agreed and stopped before any.
 
     Raises ValueError where nobody consented, and as ``ratings.check`` does.
     """
@@ -196,4 +208,4 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
             row = rows.setdefault(tuple(place.values()), place | dict.fromkeys(QUESTIONS))
             row[question] = event["answer"]
     rated = pd.DataFrame(rows.values(), columns=ratings.COLUMNS)
-    return ratings.check(rated, items, file=path.name)
+    return ratings.check(rated, items, file=path.name) if rows else rated

@@ -79,18 +79,18 @@ def save(found: dict, run: Run) -> Figure:
 def save_lists(
     rated: pd.DataFrame, items: list[dict], key: list[dict], run: Run
 ) -> dict[str, pd.DataFrame]:
-    """The tables LISTS, whole: what each left out, where they differ, how much each saw.
+    """The tables LISTS, whole: what each left out, where they differ, what each saw and passed.
 
     They name raters, items and sides; whose answer it is, and of which post, says the key alone.
     """
     kind = ratings.kind(rated)
     differ = results.disagreements(rated, key).drop(columns=["id", "model"])
-    lists = (results.left_out(rated, items), differ, results.exposure(rated, items))
+    lists = (results.left_out(rated, items), differ, results.exposure(rated, items, key))
     found = dict(zip(LISTS, lists, strict=True))
     captions = (
         "Questions left out, by rater and item.",
         "Answers on which raters differ.",
-        "Posts that raters answered something about, and sessions that they began.",
+        "Posts that raters answered something about, sessions begun, attention checks passed.",
     )
     for (name, frame), caption in zip(found.items(), captions, strict=True):
         frame.insert(0, "ratings", kind)

@@ -11,6 +11,7 @@ Simulated ratings may be looked at like real ones; every row made of them says w
     found = results.measure(rated, key, margin=0.1)
 """
 
+import logging
 from collections.abc import Iterator
 
 import numpy as np
@@ -31,6 +32,7 @@ from hsd_utils.ratings import (
     spreadsheet,
 )
 
+log = logging.getLogger(__name__)
 SUBSETS = ("all", "both right")
 
 
@@ -61,12 +63,20 @@ def collect(run: Run, items: list[dict]) -> pd.DataFrame | None:
     """All ratings marked human in ratings/returned, checked, or None if there is none.
 
     CSV are spreadsheets, JSON Lines are forms, JSON are exports of Label Studio.  Raters may
-    have stopped: see ``left_out``.
+    have stopped: see ``left_out``; a form stopped before its first answer is left out and named.
+    Raises ValueError for a file of another ending, and as the three readers do.
     """
     readers = {".csv": spreadsheet.read, ".jsonl": form.read, ".json": label_studio.read}
-    files = sorted(p for p in run.ratings("returned").glob("*") if p.suffix in readers)
-    parts = [readers[path.suffix](path, items) for path in files]
-    human = [part for part in parts if ratings.kind(part) == "human"]
+    files = [p for p in run.ratings("returned").glob("[!.]*") if p.is_file()]
+    if other := sorted(p.name for p in files if p.suffix.lower() not in readers):
+        raise ValueError(
+            f"ratings/returned: {', '.join(other)} cannot be read: save a spreadsheet as .csv, "
+            "leave a form's .jsonl as it is, export Label Studio's as .json, or take it out"
+        )
+    parts = {path.name: readers[path.suffix.lower()](path, items) for path in sorted(files)}
+    if silent := [name for name, part in parts.items() if part.empty]:
+        log.warning("agreed to and without an answer, left out: %s", ", ".join(silent))
+    human = [p for p in parts.values() if not p.empty and ratings.kind(p) == "human"]
     return ratings.check(pd.concat(human), items) if human else None
 
 
@@ -90,11 +100,12 @@ def left_out(rated: pd.DataFrame, items: list[dict]) -> pd.DataFrame:
     return named[named != ""].rename("questions").reset_index()
 
 
-def exposure(rated: pd.DataFrame, items: list[dict]) -> pd.DataFrame:
+def exposure(rated: pd.DataFrame, items: list[dict], key: list[dict]) -> pd.DataFrame:
     """How much each rater saw, as far as answers tell, whatever way they rated.
 
-    Columns rater, posts, hate (of them), skipped (whole), sessions (begun).  Of posts shown and
-    not answered, and of time, only a form's file tells.
+    Columns rater, posts, hate (of them), skipped (whole), sessions (begun), and of the attention
+    checks answered (two a post) how many as expected: passed, of.  Of posts shown and not
+    answered, and of time, only a form's file tells.
     """
     hateful = {item["item"] for item in items if item["gold"]}
     skip = rated[list(QUESTIONS)].eq(ANSWERS[-1]).all(axis=1)
@@ -104,7 +115,11 @@ def exposure(rated: pd.DataFrame, items: list[dict]) -> pd.DataFrame:
     seen = seen.agg({"hate": "any", "skipped": "all", "session": "first"}).groupby("rater")
     counts = seen[["hate", "skipped"]].sum()
     counts.insert(0, "posts", seen.size())
-    return counts.assign(sessions=seen["session"].nunique()).reset_index()
+    counts = counts.assign(sessions=seen["session"].nunique()).reset_index()
+    passed = _attention(_long(rated, key))
+    for name in ("passed", "of"):
+        counts[name] = [passed.get(rater, {}).get(name, 0) for rater in counts["rater"]]
+    return counts
 
 
 def joined(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
