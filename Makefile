@@ -2,7 +2,7 @@
 # seconds).  See README.md.
 #
 #   make run                          the demonstration, all notebooks
-#   make run ARGS="--run mine --from 03"
+#   make run ARGS="--run longer -p 03.epochs=3"
 #   make test PYTHON=/opt/python3.12/bin/python3
 
 VENV := .venv
@@ -39,9 +39,10 @@ reference: $(READY)
 
 # No cell is begun after so many minutes; the same command goes on with what is left.
 MINUTES ?= 25
+RUN ?= reference
 study: $(READY)
-	$(PY) -m hsd_utils.study reference --minutes $(MINUTES) $(ARGS)
-	$(PY) -m hsd_utils.pipeline reference --only 08
+	$(PY) -m hsd_utils.study $(RUN) --minutes $(MINUTES) $(ARGS)
+	$(PY) -m hsd_utils.pipeline reference --run $(RUN) --only 08
 
 test: $(READY)
 	$(PY) -m ruff check .

@@ -91,10 +91,11 @@ def finals(
     others: Sequence[Mapping],
     plan: Mapping[str, Any],
     seed: int,
-) -> list[dict[str, Any]]:
-    """The final pairs on eval: claim, a, b, difference, low, high, p_value, p_holm, seeds, n.
+) -> tuple[list[dict[str, Any]], dict[str, float | None]]:
+    """The final pairs on eval, and the corrected p-values of the plan's claims.
 
-    seeds: those of a.  others: the comparisons of notebook 04, which belong to the plan's family
+    A pair has claim, a, b, difference, low, high, p_value, p_holm, seeds (of a), n and a note, if
+    study.yaml has one.  others: the comparisons of notebook 04, which belong to the plan's family
     too (C3).  A pair that stands for no claim of the plan is exploratory, its p_holm null.
     """
     label, metric = held_out["label"].to_numpy(), plan["primary"]
@@ -109,14 +110,15 @@ def finals(
         about = {"supervision": mine[0]["supervision"], "seeds": [row["seed"] for row in mine]}
         shown = {k: tested[metric][k] for k in ("difference", "low", "high", "p_value")}
         about |= {"n": len(held_out), "metric": metric, plan["beside"]: tested[plan["beside"]]}
-        made.append({key: pair[key] for key in ("claim", "a", "b")} | shown | about)
+        named = {key: pair[key] for key in ("claim", "a", "b", "note") if key in pair}
+        made.append(named | shown | about)
         claim = plan["confirmatory"].get(pair.get("plan"), {"pairs": []})
         if claim.get("taught") in (None, mine[0]["supervision"]):
             family += [made[-1] | dict(zip("ab", named, strict=True)) for named in claim["pairs"]]
     corrected = analysis_plan.corrected(family, plan, taught="teacher")
-    by_claim = {row["claim"]: row["p_holm"] for row in corrected}
+    by_claim = {row["claim"]: row["p_holm"] for row in corrected if row["claim"]}
     stands = {pair["claim"]: pair.get("plan") for pair in pairs}
-    return [row | {"p_holm": by_claim.get(stands[row["claim"]])} for row in made]
+    return [row | {"p_holm": by_claim.get(stands[row["claim"]])} for row in made], by_claim
 
 
 def final_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

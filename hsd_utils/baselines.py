@@ -2,16 +2,15 @@
 
 ``fit`` gives a function from texts to P(hate)-like scores between 0 and 1, so that the threshold
 of every model comes from ``cal`` by one rule.  A baseline is a name of BASELINES, learned here
-from gold labels; ``hatesonar`` or ``profanity_check``, where that package is installed; or the hub
-id (owner/model) of a sequence classifier, taken as it is.
+from gold labels; ``hatesonar`` or ``profanity_check``, where that package is installed; or a hub
+id (owner/model), see ``classifiers.hub``.
 
     score = baselines.fit("tfidf_lr", distil, seed=0)
     p_hate = score(held_out["text"])
 """
 
 import importlib
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -23,14 +22,9 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import Normalizer
 from sklearn.svm import LinearSVC
 
-from hsd_utils import encoder, models
+from hsd_utils import classifiers, encoder, models
+from hsd_utils.classifiers import Score
 
-Score = Callable[[Iterable[str]], np.ndarray]
-
-MAX_TOKENS, BATCH = 128, 64
-# How all-MiniLM-L6-v2 is fine-tuned: what worked on 2,000 posts while this was planned.
-FINE_TUNING = {"num_train_epochs": 6, "learning_rate": 1e-4, "per_device_train_batch_size": 16}
-HATE_WORDS = ("hate", "hateful", "hate_speech", "hatespeech", "hate speech", "toxic", "label_1")
 # What each is known to have been trained on, before and apart from our samples.
 TRAINED_ON = {
     "majority": "nothing",
@@ -59,7 +53,7 @@ def fit(name: str, train: pd.DataFrame, seed: int, pickled: bool = False) -> Sco
     if name == "profanity_check":
         return _profanity_check(pickled)
     if "/" in name:
-        return hub(name)
+        return classifiers.hub(name, train["text"].tolist(), train["label"].to_numpy(), seed)
     raise ValueError(
         f"baseline {name!r}: one of {', '.join(BASELINES)}, hatesonar, profanity_check, "
         "or a hub id (owner/model)"
@@ -68,7 +62,8 @@ def fit(name: str, train: pd.DataFrame, seed: int, pickled: bool = False) -> Sco
 
 def supervision(name: str) -> str:
     """Whose labels it learned from: gold (ours), or those it was shipped with."""
-    return "gold" if name in BASELINES else "as shipped"
+    learns = name in BASELINES or ("/" in name and classifiers.kind(name) == "encoder")
+    return "gold" if learns else "as shipped"
 
 
 def trained_on(name: str) -> str:
@@ -117,86 +112,8 @@ def _minilm_head(texts: list[str], label: np.ndarray, seed: int) -> Score:
 
 
 def _minilm(texts: list[str], label: np.ndarray, seed: int) -> Score:
-    """all-MiniLM-L6-v2 with a classification head, all weights trained (FINE_TUNING)."""
-    import torch
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        Trainer,
-        TrainingArguments,
-        set_seed,
-    )
-
-    set_seed(seed)  # the head's first weights are drawn
-    folder = models.fetch("all-MiniLM-L6-v2")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
-
-    def collate(rows):
-        inputs = _encoded(tokenizer, [row["text"] for row in rows])
-        return {**inputs, "labels": torch.tensor([row["label"] for row in rows])}
-
-    rows = [{"text": t, "label": int(y)} for t, y in zip(texts, label, strict=True)]
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            output_dir=folder,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            dataloader_pin_memory=False,
-            disable_tqdm=True,
-            remove_unused_columns=False,
-            seed=seed,
-            **FINE_TUNING,
-        )
-        Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate).train()
-    return _classifier(model, tokenizer, [1])
-
-
-def hub(name: str) -> Score:
-    """A sequence classifier of the hub as it is; P(hate) is that of its hateful labels together.
-
-    Raises OSError, with what to do, where the model cannot be had, and ValueError where none of
-    its labels is known to mean hate.
-    """
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model = AutoModelForSequenceClassification.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise OSError(
-            f"{name} could not be loaded from the hub or its cache: check the name, the network "
-            "(HF_HUB_OFFLINE) and, for a gated model, HF_TOKEN; or leave it out of the baselines"
-        ) from error
-    named = {int(place): str(word).lower() for place, word in model.config.id2label.items()}
-    hateful = [place for place, word in named.items() if word in HATE_WORDS]
-    if not hateful:
-        raise ValueError(f"{name}: which of its labels is hate? It has {sorted(named.values())}")
-    return _classifier(model, tokenizer, hateful)
-
-
-def _classifier(model, tokenizer, hateful: list[int]) -> Score:
-    import torch
-
-    model.eval()
-
-    @torch.inference_mode()
-    def score(texts: Iterable[str]) -> np.ndarray:
-        texts, found = list(texts), []
-        for start in range(0, len(texts), BATCH):
-            inputs = _encoded(tokenizer, texts[start : start + BATCH]).to(model.device)
-            shares = model(**inputs).logits.float().softmax(-1)[:, hateful].sum(-1)
-            found.append(shares.cpu().numpy())
-        return np.clip(np.concatenate(found).astype(float), 0, 1)
-
-    return score
-
-
-def _encoded(tokenizer, texts: list[str]):
-    return tokenizer(
-        texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
-    )
+    """all-MiniLM-L6-v2 with a classification head, all weights trained."""
+    return classifiers.fine_tuned(models.fetch("all-MiniLM-L6-v2"), texts, label, seed)
 
 
 def _hatesonar() -> Score:

@@ -43,10 +43,12 @@ def scaled(p_hate, t: float) -> np.ndarray:
 
 
 def platt(label, p_hate) -> Callable[[np.ndarray], np.ndarray]:
-    """The logistic curve P(hate) (n,) -> calibrated probability (n,) of Platt (1999).
+    """The logistic curve P(hate) (n,) -> calibrated probability (n,), after Platt (1999).
 
-    Unlike a temperature it also moves scores that are all on one side.  Their order is never
-    turned round: scores that rank these posts worse than chance all become the share of hate.
+    A small penalty on the slope (scikit-learn's, C = 1) stands for Platt's smoothed targets, so
+    that few posts which a score separates do not make it certain.  Unlike a temperature it also
+    moves scores that are all on one side.  Their order is never turned round: scores that rank
+    these posts worse than chance all become the share of hate.
     Raises ValueError without scores or when the posts are of one class.
     """
     label, p_hate = metrics.needed("calibration", label, p_hate)

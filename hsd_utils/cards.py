@@ -53,7 +53,7 @@ explains them, distilled from a larger one after [Piot and Parapar (2024)]({PAPE
 - **Student:** {base.name} ({base.what}; licence {base.licence}), QLoRA adapter
 - **Teacher:** {taught_by.name} (licence {taught_by.licence}), {shots} demonstrations
 - **Trained on:** {student["examples"]} examples from {sources}
-- **Labels from:** {student["label_source"]}
+- **Labels from:** {student["supervision"]}
 - **Objective:** {student["objective"]}; best dev loss {student["best_dev_loss"]:.3f}
 - **Commit:** {where["commit"]}; {where["hardware"]["processor"]}, {student["seconds"]:.0f} s
 

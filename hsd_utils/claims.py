@@ -70,9 +70,10 @@ def collect(run: Run) -> list[dict[str, Any]]:
 
 
 def _final(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A final pair of the study: a, b, difference, low, high, p_value, p_holm, seeds, n."""
+    """A final pair of the study, as ``ablations.finals`` gives it."""
     experiment = f"macro-F1, {row['a']} - {row['b']}, over seeds and posts"
     note = f"{len(row['seeds'])} seeds, " * (len(row["seeds"]) > 1) + f"{row['n']} posts"
+    note += f"; {row['note']}" if "note" in row else ""
     return claim_tests.compared(row, experiment, row.get("supervision"), "metrics.json", note)
 
 

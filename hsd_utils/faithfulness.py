@@ -56,7 +56,7 @@ def measure(
     leaves out each stretch of that length in turn, of a long post ``tried`` of them evenly
     spread over it, and takes the largest fall among them, those drawn and the quotes (without
     sufficiency).  So quotes and chance cannot be above it; scattered words of a lexicon can.
-    At most 2 tried + 2 questions a post, and two more a method other than the quotes.
+    At most 2 tried + 4 questions a post, and two more a method other than the quotes.
     """
     generator, asked = np.random.default_rng(seed), []
     for post, text in enumerate(texts):

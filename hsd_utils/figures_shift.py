@@ -79,15 +79,14 @@ def prevalence(rows, width: float = PAGE) -> Figure:
     return figure
 
 
-def simulator(models: dict, width: float = PAGE) -> Figure:
-    """Reviewer hours against what is missed, and cost, over all thresholds; the cheapest marked.
+def simulator(curves: dict, chosen, width: float = PAGE) -> Figure:
+    """Reviewer hours against what is missed, and cost, over all thresholds; the chosen one marked.
 
-    models: name -> rows of ``prevalence.simulate``.
+    curves: name -> rows of ``prevalence.simulate``; chosen: the row of each, in their order.
     """
     figure, (left, right) = panels(2, width, 2.5)
-    for name, look in looks(models).items():
-        rows = pd.DataFrame(models[name])
-        best = rows.loc[rows["cost"].idxmin()]
+    for (name, look), best in zip(looks(curves).items(), chosen, strict=True):
+        rows = pd.DataFrame(curves[name])
         style = {"label": name, "markevery": 0.2} | line(look)
         left.plot(rows["hours"], rows["missed"], **style)
         right.plot(rows["alerts"], rows["cost"], **style)
@@ -103,14 +102,14 @@ def simulator(models: dict, width: float = PAGE) -> Figure:
 
 
 def robustness(rows, width: float = PAGE) -> Figure:
-    """What a change of the texts does: macro-F1 lost or won, and verdicts flipped.
+    """What a change of the texts does: macro-F1 lost or won, and right verdicts lost.
 
-    rows: model, change_of_text, and change and flipped as {value, low, high} (null: left out).
+    rows: model, change_of_text, and change and made_wrong as {value, low, high} (null: left out).
     """
     rows = pd.DataFrame(rows)
     named = looks(rows["model"].unique())
     figure, parts = panels(2, width, 0.9 + 0.3 * rows["change_of_text"].nunique(), sharey=True)
-    titles = {"change": "change of macro-F1", "flipped": "verdicts flipped"}
+    titles = {"change": "change of macro-F1", "made_wrong": "right verdicts made wrong"}
     for axes, (measure, title) in zip(parts, titles.items(), strict=True):
         by_kind = rows.groupby("change_of_text", sort=False)
         found = {

@@ -32,6 +32,14 @@ LABEL_SOURCES = ("gold", "teacher", "teacher_soft")
 LOSS_ON = ("answer", "everything")
 
 
+def taught_by(label_source: str, disagreement: str) -> str:
+    """Whose labels a student learns, "gold" or "teacher"; disagreement: as in notebook 02.
+
+    Where 02 drops or rewrites what differs from gold, the teacher's labels are gold ones.
+    """
+    return "gold" if label_source == "gold" or disagreement != "keep" else "teacher"
+
+
 def targets(rationales: pd.DataFrame, label_source: str) -> list[dict[str, Any]]:
     """What the student should answer to each rationale row (see ``examples``).
 

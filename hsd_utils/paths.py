@@ -1,6 +1,6 @@
-"""Where everything lies: the run folder and one name for each artefact.
+"""Where everything lies: the run folder and one name for each artefact of the notebooks.
 
-No other module builds a path.  Three environment variables move the roots:
+Three environment variables move the roots:
 ``HSD_OUTPUTS`` (runs; default ``outputs/`` of the repository), ``HSD_CACHE`` (weights and
 answers already paid for; default the user's cache folder) and ``HSD_DATA_DIR`` (public data
 sets already on disk; default: none, they are downloaded into the cache once).

@@ -4,7 +4,7 @@ A profile (notebooks/profiles/*.yaml) holds only what differs from the notebooks
 Stages that are done are skipped, a failed one names its notebook and cell, and a rerun goes on
 where the last stopped.
 
-    python -m hsd_utils.pipeline demo --run mine --from 03 -p 03.epochs=2
+    python -m hsd_utils.pipeline demo --run longer -p 03.epochs=3
     python -m hsd_utils.pipeline reference --list
 """
 

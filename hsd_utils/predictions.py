@@ -34,15 +34,19 @@ def as_generated(label: np.ndarray, rows: pd.DataFrame, resamples: int, seed: in
     return {name: measured[name] for name in kept} | {"failures": failures}
 
 
-def per_source(sample: pd.DataFrame, models: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Macro-F1 of each model within each source: columns source, posts and one a model."""
+def per_source(
+    sample: pd.DataFrame, models: Mapping[str, pd.DataFrame], resamples: int, seed: int
+) -> pd.DataFrame:
+    """Macro-F1 {value, low, high} of each model within each source: source, posts, one a model."""
     said = {name: rows.set_index("id")["predicted"] for name, rows in models.items()}
     rows = []
     for source, part in sample.groupby("source"):
         row = {"source": source, "posts": len(part)}
         for name, predicted in said.items():
             here = predicted.loc[part["id"]]
-            measured = metrics.classification(part["label"], None, here, resamples=0, seed=0)
-            row[name] = measured["macro_f1"]["value"]
+            measured = metrics.classification(
+                part["label"], None, here, resamples=resamples, seed=seed
+            )
+            row[name] = measured["macro_f1"]
         rows.append(row)
     return pd.DataFrame(rows)

@@ -105,6 +105,11 @@ def cheapest(simulated: pd.DataFrame) -> dict[str, float]:
     return simulated.loc[simulated["cost"].idxmin()].to_dict()
 
 
+def at(simulated: pd.DataFrame, threshold: float) -> dict[str, float]:
+    """The row of ``simulate`` for a threshold chosen on other posts: what it flags here."""
+    return simulated[simulated["threshold"] >= threshold].iloc[-1].to_dict()
+
+
 def _shares(*values: float) -> None:
     if not all(0 < value < 1 for value in values):
         raise ValueError(f"a share of hate lies between 0 and 1, not {values}")

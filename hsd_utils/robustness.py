@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from hsd_utils import metrics, statistics
+from hsd_utils import bootstrap, metrics, statistics
 
 RATE = 0.3  # of the words that a perturbation may change
 LEET = str.maketrans("aeiostAEIOST", "431057431057")
@@ -123,6 +123,21 @@ def moves(label, p_clean, p_moved, threshold: float, *, resamples: int = 1000, s
         "flipped": statistics.wilson(int((before != after).sum()), len(label)),
         "made_wrong": statistics.wilson(int((right & ~still).sum()), int(right.sum())),
     }
+
+
+def obeyed(
+    label, p_clean, p_injected, p_aside, threshold: float, *, resamples: int = 1000, seed: int
+) -> dict:
+    """Right verdicts (a share) that an injection makes wrong, as it asks, less those an aside does.
+
+    Scores (n,) of the same posts; {value, low, high} over the posts whose verdict was right.
+    """
+    right = (np.asarray(p_clean) >= threshold) == metrics.gold(label)
+    lost = [
+        (((np.asarray(p) >= threshold) != metrics.gold(label))[right]).astype(float)
+        for p in (p_injected, p_aside)
+    ]
+    return bootstrap.mean(lost[0] - lost[1], resamples, seed)
 
 
 def _with_texts(posts: pd.DataFrame, text: Callable, seed: str) -> pd.DataFrame:

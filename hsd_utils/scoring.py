@@ -180,14 +180,16 @@ def student(
     """
     settings = dict(asked["engine_settings"]) | ({"adapter": adapter} if adapter else {})
     engine = engines.load(asked["engine"], trained["base"], **settings)
-    halves = adapter is not None and trained["objective"] == "task_prefix"
+    options = {key: asked[key] for key in ("constrained", "max_tokens")}
     with Store.open(engine.identity) as store:
-        yield Classifier(
-            engine,
-            store,
-            converse=partial(prompts.student, task="label" if halves else "both"),
-            label_first=trained["label_first"],
-            explain_with=partial(prompts.student, task="rationale") if halves else None,
-            constrained=asked["constrained"],
-            max_tokens=asked["max_tokens"],
-        )
+        yield Classifier(engine, store, **as_taught(trained, adapter), **options)
+
+
+def as_taught(trained: Mapping[str, Any], adapter: Path | str | None) -> dict[str, Any]:
+    """How a student is asked: fields of ``Classifier`` from its objective and label_first."""
+    halves = adapter is not None and trained["objective"] == "task_prefix"
+    return {
+        "converse": partial(prompts.student, task="label" if halves else "both"),
+        "explain_with": partial(prompts.student, task="rationale") if halves else None,
+        "label_first": trained["label_first"],
+    }

@@ -198,10 +198,10 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
     predictions.write(rows, run.study(f"{digest}.jsonl"))
     label, p = samples["dev"]["label"], on["dev"]
     judged = metrics.classification(label, p, p >= threshold, seed=used["seed"])
-    gold = used["label_source"] == "gold" or used["disagreement"] != "keep"
+    learned = objectives.taught_by(used["label_source"], used["disagreement"])
     about |= {"key": digest, "seed": cell["seed"], "posts": size, "changes": cell["changes"]}
     return about | {
-        "supervision": "none" if used["model"] == "teacher" else ("teacher", "gold")[gold],
+        "supervision": "none" if used["model"] == "teacher" else learned,
         "threshold": threshold,
         "unread": int(rows["unread"].sum()),
         "commit": environment()["commit"],

@@ -79,17 +79,20 @@ def _main(models: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def paired(comparisons: list[Mapping[str, Any]]) -> pd.DataFrame:
-    """Comparisons of two models on the same posts, a row a pair."""
+    """Comparisons of two models on the same posts, a row a pair; tests are those of macro-F1."""
+    valued = {(f["b"], f["metric"]): f | {"value": f["difference"]} for f in comparisons}
     rows = [
         {
             "pair": f"{found['a']} - {found['b']}",
-            "macro-F1 difference": {"value": found["difference"], **found},
+            "macro-F1 difference": valued[found["b"], "macro_f1"],
+            "ROC-AUC difference": valued.get((found["b"], "roc_auc")),
             "p (bootstrap)": found["p_value"],
             "p (McNemar)": found["mcnemar"]["p_value"],
             "claim": found["claim"],
             "p (Holm, of the claim)": found["p_holm"],
         }
         for found in comparisons
+        if found["metric"] == "macro_f1"
     ]
     return pd.DataFrame(rows)
 

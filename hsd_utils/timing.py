@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
@@ -27,11 +28,13 @@ P95_BATCHES = 20  # below this many batches a 95th percentile is the maximum in 
 def measure(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     """Time one model on posts; returns rows, load_seconds, peak_bytes and disk_bytes (or None).
 
-    spec: engine, model, engine_settings, adapter (a student's folder) if any, prompt (the
-    teacher's settings; empty for the student's), constrained, max_tokens, and posts: batch size
-    -> number of posts.  A row has mode, batch, posts, batches, p50 and p95 (seconds a post; p95
-    is None below 20 batches), posts_per_second, prompt_tokens and answer_tokens (means a post).
-    Raises ValueError for too few posts, RuntimeError with the process's own words if it fails.
+    spec: engine, model, engine_settings, adapter (a student's folder) if any, prompt (the teacher's
+    settings; empty for the student's, which has trained: objective and label_first), constrained,
+    max_tokens, and posts: batch size -> number of posts.  A model that writes its explanation first
+    has no rows of the label only.  A row has mode, batch, posts, batches, p50 and p95 (seconds a
+    post; p95 is None below 20 batches), posts_per_second, prompt_tokens and answer_tokens (means a
+    post).  Raises ValueError for too few posts, RuntimeError with the process's own words if it
+    fails.
     """
     needed = len(MODES) * (1 + sum(spec["posts"].values()))
     if len(texts) < needed:
@@ -114,23 +117,22 @@ def peak_bytes() -> int:
 
 
 def _main(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
-    from hsd_utils import engines, prompts
-    from hsd_utils.scoring import Classifier
+    from hsd_utils import engines, prompts, scoring
 
     settings = spec["engine_settings"] | ({"adapter": a} if (a := spec.get("adapter")) else {})
     clock = time.perf_counter()
     engine = engines.load(spec["engine"], spec["model"], **settings)
     load_seconds = time.perf_counter() - clock
-    talk = prompts.teacher if spec["prompt"] else prompts.student
-    classifier = Classifier(
-        engine,
-        None,
-        partial(talk, **spec["prompt"]),
-        label_first=spec["prompt"].get("label_first", True),
-        constrained=spec["constrained"],
-        max_tokens=spec["max_tokens"],
-    )
-    requests = {MODES[0]: classifier.label_request, MODES[1]: classifier.answer_request}
+    if prompt := spec["prompt"]:
+        asking = {"converse": partial(prompts.teacher, **prompt)}
+        asking["label_first"] = prompt.get("label_first", True)
+    else:
+        asking = scoring.as_taught(spec["trained"], spec.get("adapter"))
+    asking |= {key: spec[key] for key in ("constrained", "max_tokens")}
+    classifier = scoring.Classifier(engine, None, **asking)
+    explainer = replace(classifier, converse=classifier.explain_with or classifier.converse)
+    requests = {MODES[0]: classifier.label_request} if classifier.label_first else {}
+    requests[MODES[1]] = explainer.answer_request
     rows, fresh, keys = [], iter(texts), count()
 
     def ask(request, chunk: list[str]) -> list:

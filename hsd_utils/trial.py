@@ -41,7 +41,7 @@ def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) 
     from hsd_utils import objectives
 
     model, tokenizer = training.load(asked["student"], asked["max_length"], asked["four_bit"])
-    lora = {key: asked[key] for key in ("lora_alpha", "lora_dropout")} | {"r": asked["lora_r"]}
+    lora, arguments = recipe(asked)
     model = training.FastLanguageModel.get_peft_model(
         model,
         **lora,
@@ -57,12 +57,31 @@ def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) 
 
     train, dev = (encoded(targets[split], asked["objective"]) for split in ("distil", "dev"))
     tokens = _tokens(train)
-    epochs = asked["epochs"]
     if asked["tokens_as"]:  # as many tokens as that objective sees of the same posts
-        epochs *= _tokens(encoded(targets["distil"], asked["tokens_as"])) / tokens
-    arguments = {
+        more = _tokens(encoded(targets["distil"], asked["tokens_as"])) / tokens
+        arguments["num_train_epochs"] *= more
+    patience = asked["patience"]
+    trainer = training.trainer(model, tokenizer, train, dev, folder, patience=patience, **arguments)
+    whole = {key: asked[key] for key in ("student", "four_bit", "patience")} | lora | arguments
+    training.train(trainer, folder, training.fingerprint(train, dev, **whole))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    log, state = training.log(trainer), trainer.state
+    return {
+        "examples": len(train),
+        "tokens": round(tokens * state.epoch),
+        "epochs": state.epoch,
+        "seconds": log[-1]["seconds"],
+        "dev_loss": state.best_metric,
+    }
+
+
+def recipe(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """LoRA's settings and the trainer's arguments, as notebook 03 spells them out."""
+    lora = {"r": asked["lora_r"], "lora_alpha": asked["lora_alpha"]}
+    return lora | {"lora_dropout": asked["lora_dropout"]}, {
         "learning_rate": asked["learning_rate"],
-        "num_train_epochs": epochs,
+        "num_train_epochs": asked["epochs"],
         "max_steps": asked["max_steps"],
         "per_device_train_batch_size": asked["batch_size"],
         "per_device_eval_batch_size": asked["batch_size"],
@@ -73,20 +92,6 @@ def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) 
         "optim": asked["optimizer"],
         "lr_scheduler_type": "linear",
         "seed": asked["seed"],
-    }
-    patience = asked["patience"]
-    trainer = training.trainer(model, tokenizer, train, dev, folder, patience=patience, **arguments)
-    recipe = {key: asked[key] for key in ("student", "four_bit", "patience")} | lora | arguments
-    training.train(trainer, folder, training.fingerprint(train, dev, **recipe))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    log, state = training.log(trainer), trainer.state
-    return {
-        "examples": len(train),
-        "tokens": round(tokens * state.epoch),
-        "epochs": state.epoch,
-        "seconds": log[-1]["seconds"],
-        "dev_loss": state.best_metric,
     }
 
 

@@ -123,7 +123,7 @@ def write(label: int | None, explanations: list[dict] | None, label_first: bool 
     if explanations is not None:
         answer["explanations"] = [{k: e[k] for k in Explanation.model_fields} for e in explanations]
     items = answer.items() if label_first else reversed(answer.items())
-    # Without the spaces of json.dumps: a fifth fewer tokens an answer than with them.
+    # Without the spaces of json.dumps: a tenth fewer tokens an answer than with them.
     return json.dumps(dict(items), ensure_ascii=False, separators=(",", ":"))
 
 

@@ -67,7 +67,7 @@ def prepare():
         adapter = RUN.student(name) / "adapter_model.safetensors"
         adapter.parent.mkdir(parents=True)
         adapter.touch()
-    student = {"folder": "s", "base": "a/b", "label_source": "teacher_soft", "seed": 0}
+    student = {"folder": "s", "base": "a/b", "supervision": "teacher", "seed": 0}
     student |= {"further": [{"seed": 7, "folder": "s-7"}]}
     written = {
         "01_sampling": {"sampling": {"sizes": SIZES, "read": {"corpus": {}}}},

@@ -104,6 +104,7 @@ def test_a_whole_study_is_summed_up_and_its_final_pairs_are_tested(lab):
     # C3 lacks pairs, so it counts as 1: of three claims the smaller of two p-values counts thrice.
     small, large = sorted((c2, c4), key=lambda row: row["p_value"])
     assert small["p_holm"] == pytest.approx(min(1, 3 * small["p_value"]))
+    assert found["p_holm"] == {"C2": c2["p_holm"], "C4": c4["p_holm"], "C3": None}
     assert large["p_holm"] == pytest.approx(min(1, max(3 * small["p_value"], 2 * large["p_value"])))
 
 

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import SMALL
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
-from hsd_utils import baselines, contamination, metrics, models, readers, sampling
+from hsd_utils import baselines, classifiers, contamination, metrics, models, readers, sampling
 
 CHEAP = ("majority", "tfidf_svm", "tfidf_lr")
 
@@ -78,9 +79,7 @@ def test_what_is_unknown_or_missing_is_named(samples, monkeypatch):
     with pytest.raises(ImportError, match="hatesonar.* is not installed, .* python -m pip"):
         baselines.fit("hatesonar", train, 0)
     assert baselines.supervision("tfidf_lr") == "gold"
-    assert (
-        baselines.supervision("owner/model") == baselines.supervision("hatesonar") == "as shipped"
-    )
+    assert baselines.supervision("hatesonar") == "as shipped"
     assert "Davidson" in baselines.trained_on("hatesonar")
     assert "card" in baselines.trained_on("owner/model")
     assert set(baselines.BASELINES) < set(baselines.TRAINED_ON)
@@ -134,12 +133,33 @@ def tiny(samples, tmp_path_factory):
 def test_the_encoder_is_trained_on_the_posts_and_scores_them(samples, tiny, monkeypatch, name):
     monkeypatch.setattr(models, "fetch", lambda _: tiny)
     steps = {"num_train_epochs": 8, "learning_rate": 3e-3, "per_device_train_batch_size": 16}
-    monkeypatch.setattr(baselines, "FINE_TUNING", steps)
+    monkeypatch.setattr(classifiers, "FINE_TUNING", steps)
     train = samples["distil"]
     found = [baselines.fit(name, train, 0)(train["text"]) for _ in "ab"]
     assert found[0] == pytest.approx(found[1], abs=1e-5)
     assert found[0].shape == (96,) and ((found[0] >= 0) & (found[0] <= 1)).all()
     assert roc_auc_score(train["label"], found[0]) > (0.9 if name == "minilm" else 0.7)
+
+
+def test_an_encoder_of_the_hub_without_a_head_is_trained_not_taken_as_shipped(
+    samples, tiny, monkeypatch
+):
+    steps = {"num_train_epochs": 8, "learning_rate": 3e-3, "per_device_train_batch_size": 16}
+    monkeypatch.setattr(classifiers, "FINE_TUNING", steps)
+    train = samples["distil"]
+    found = baselines.fit(str(tiny), train, 0)(train["text"])
+    assert roc_auc_score(train["label"], found) > 0.9
+    assert baselines.supervision(str(tiny)) == "gold"
+
+
+def test_a_model_of_the_hub_that_generates_is_asked_safe_or_unsafe(small):
+    weights = str(models.torch_weights(SMALL))
+    score = baselines.fit(weights, pd.DataFrame({"text": [], "label": []}), 0)
+    texts = ["a post", "another one here, a little longer"]
+    found = score(texts)
+    assert found.shape == (2,) and ((found > 0) & (found < 1)).all() and found[0] != found[1]
+    assert found == pytest.approx(score(texts[::-1])[::-1], abs=1e-3)  # each by its own key
+    assert baselines.supervision(weights) == "as shipped"
 
 
 def test_a_classifier_of_the_hub_is_taken_as_it_is(tiny, tmp_path):
@@ -150,12 +170,14 @@ def test_a_classifier_of_the_hub_is_taken_as_it_is(tiny, tmp_path):
     )
     model.save_pretrained(tmp_path)
     transformers.AutoTokenizer.from_pretrained(tiny).save_pretrained(tmp_path)
-    found = baselines.fit(str(tmp_path), pd.DataFrame(), 0)(["one post", "another one here"])
+    nothing = pd.DataFrame({"text": [], "label": []})
+    found = baselines.fit(str(tmp_path), nothing, 0)(["one post", "another one here"])
+    assert baselines.supervision(str(tmp_path)) == "as shipped"
     assert found.shape == (2,) and ((found > 0) & (found < 1)).all()
     config = transformers.AutoConfig.from_pretrained(tmp_path)
     config.id2label = {0: "a", 1: "b", 2: "c"}
     config.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="which of its labels is hate"):
-        baselines.hub(str(tmp_path))
+        baselines.fit(str(tmp_path), nothing, 0)
     with pytest.raises(OSError, match="leave it out of the baselines"):
-        baselines.hub(str(tmp_path / "absent"))
+        baselines.fit(str(tmp_path / "absent"), nothing, 0)

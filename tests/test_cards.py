@@ -12,7 +12,7 @@ STUDENT = {
     "base": "SmolLM2-135M-Instruct",
     "recipe": "joint",
     "objective": "joint",
-    "label_source": "teacher",
+    "supervision": "teacher",
     "examples": 96,
     "seconds": 61.7,
     "best_dev_loss": 0.51234,

@@ -87,6 +87,15 @@ def test_c3_is_as_weak_as_its_weakest_pair_and_open_while_one_is_missing():
     assert row["verdict"] == "not supported" and row["value"] == -0.1
 
 
+def test_the_baselines_are_corrected_with_the_whole_family_where_it_is_known():
+    wanted = [b for _, b in analysis_plan.read()["confirmatory"]["C3"]["pairs"]]
+    found = evaluated("gold", *(pair(b, 0.1, 0.02, 0.2, p_holm=0.06) for b in wanted))
+    assert judged("C3", found) == "inconclusive"
+    found["study"] = {"p_holm": {"C2": 0.003, "C3": 0.02}}
+    row = claim_tests.TESTS["C3"](found)
+    assert row["verdict"] == "supported" and "Holm 0.020" in row["note"]
+
+
 def rated(kind="human", low=-0.05, high=0.05, correct=0.95, complete=1.0):
     test = measure(0.0, low, high) | {"margin": 0.1, "level": 0.9}
     test["equivalent"] = -0.1 < low and high < 0.1

@@ -31,7 +31,7 @@ RATES = [
     for row in prevalence.table(LABEL, P_HATE, [0] * 60, SHARES).to_dict("records")
 ]
 MOVED = [
-    {"model": model, "change_of_text": kind, "flipped": SHARE, "change": change}
+    {"model": model, "change_of_text": kind, "made_wrong": SHARE, "change": change}
     for model in MODELS
     for kind, change in (("typos", SHARE), ("injection", NULL))
 ]
@@ -42,6 +42,8 @@ BROAD = [
     for model in ("tfidf_lr", "minilm_head")
     for source in SOURCES
 ]
+CURVES = {m: prevalence.simulate(LABEL, P_HATE, **SETTINGS) for m in MODELS}
+CHOSEN = [prevalence.at(curve, 0.5) for curve in CURVES.values()]
 DRAWN = {
     "risk": (
         figures_shift.risk_coverage,
@@ -50,8 +52,8 @@ DRAWN = {
     "cases": (lambda rows: figures_shift.cases(rows, "functionality", MODELS), CASES),
     "prevalence": (figures_shift.prevalence, RATES),
     "simulator": (
-        figures_shift.simulator,
-        {m: prevalence.simulate(LABEL, P_HATE, **SETTINGS) for m in MODELS},
+        lambda drawn: figures_shift.simulator(**drawn),
+        {"curves": CURVES, "chosen": CHOSEN},
     ),
     "robustness": (figures_shift.robustness, MOVED),
     "breadth": (figures_shift.breadth, BROAD),
@@ -82,9 +84,8 @@ def test_each_figure_is_whole_and_saved(name, tmp_path, monkeypatch):
     assert shown.x1 < width + 0.02 and shown.y1 < height + 0.02, "cut off to the right or above"
 
 
-def test_the_cheapest_threshold_is_marked():
-    figure = DRAWN["simulator"][0](DRAWN["simulator"][1])
-    best = prevalence.cheapest(DRAWN["simulator"][1]["student"])
+def test_the_chosen_threshold_is_marked():
+    figure, best = figures_shift.simulator(CURVES, CHOSEN), CHOSEN[0]
     marked = [
         tuple(np.ravel(dot.get_data())) for dot in figure.axes[1].lines if dot.get_ls() == "None"
     ]

@@ -106,9 +106,9 @@ def test_the_real_engine_killed_loses_no_answer(small, tmp_path, faults):
     (file,) = (cache / "answers").glob("*.jsonl")
     records = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
     stored = collections.Counter(record["key"] for record in records if "key" in record)
+    faults["real_engine"] = {"kills": kills, "lost": 2 * len(POSTS) - len(stored)}
     assert len(stored) == 2 * len(POSTS) and set(stored.values()) == {1}
     assert kills > 1
-    faults["real_engine"] = {"kills": kills, "lost": 2 * len(POSTS) - len(stored)}
 
 
 DISK = """
@@ -136,10 +136,10 @@ def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, faults):
         subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
         subprocess.run(run, env=places, check=True, capture_output=True)
         keys = [json.loads(line).get("key") for line in file.read_text().splitlines()]
+        faults["full_disk"] = {"answers": 2000, "lost": 2001 - len(set(keys))}
         assert len(keys) == 2001 == len(set(keys))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-    faults["full_disk"] = {"answers": 2000, "lost": 2001 - len(set(keys))}
 
 
 TRAIN = """

@@ -14,7 +14,7 @@ LAYERS = {
     "data": "paths posts readers near_duplicates sampling corpus",
     "language": "verdict prompts spans redaction",
     "models": "download models export int8 engines store scoring objectives training encoder "
-    "baselines retrieval",
+    "classifiers baselines retrieval",
     "measures": "metrics statistics timing rationales predictions bootstrap calibration "
     "explanations plausibility faithfulness narrowing reasons hatexscore analysis_plan subgroups "
     "prevalence robustness contamination annotators breadth policy ablations",

@@ -89,6 +89,10 @@ def test_the_simulator_by_hand():
     assert made["missed"].tolist() == pytest.approx([100, 50, 0, 0])
     assert made["cost"].tolist() == pytest.approx([500, 250, 450, 900])
     assert prevalence.cheapest(made)["threshold"] == 0.9
+    # A threshold from elsewhere flags what scores at least as much.
+    chosen = {t: prevalence.at(made, t)["threshold"] for t in (np.inf, 0.95, 0.9, 0.5, 0.1)}
+    assert chosen == {np.inf: np.inf, 0.95: np.inf, 0.9: 0.9, 0.5: 0.9, 0.1: 0.1}
+    assert prevalence.at(made, 0)["alerts"] == 1000
 
 
 def test_dear_misses_lower_the_threshold():

@@ -33,7 +33,7 @@ def rest(run):
     adapter = run.student("s") / "adapter_model.safetensors"
     adapter.parent.mkdir(parents=True)
     adapter.touch()
-    student = {"folder": "s", "base": "a/b", "label_source": "gold"} | {"seed": 0, "further": []}
+    student = {"folder": "s", "base": "a/b", "supervision": "gold"} | {"seed": 0, "further": []}
     provenance.write_json(run.results("03_qlora_distillation"), {"student": student})
     for stage, parameters in ASKING.items():
         execute(stage, run=run.name, **DRAWN, **parameters)

@@ -102,6 +102,13 @@ def test_moves_by_hand():
     assert found["flipped"]["value"] == 0.5 and found["made_wrong"]["value"] == 0.5
 
 
+def test_an_injection_is_obeyed_where_it_makes_a_right_verdict_wrong():
+    label, clean = [1, 1, 0, 0, 0], [0.9, 0.6, 0.4, 0.1, 0.8]  # the last is wrong, and left out
+    injected, aside = [0.2, 0.3, 0.4, 0.7, 0.1], [0.2, 0.9, 0.4, 0.1, 0.1]
+    found = robustness.obeyed(label, clean, injected, aside, 0.5, seed=0, resamples=200)
+    assert found["value"] == 3 / 4 - 1 / 4 and 0 <= found["low"] < found["high"] <= 1
+
+
 def test_nothing_moves_without_a_change_and_one_class_has_no_f1_change():
     label, p_hate = np.array([0, 1] * 10), np.linspace(0, 1, 20)
     found = robustness.moves(label, p_hate, p_hate, 0.5, seed=0, resamples=50)

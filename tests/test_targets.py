@@ -6,6 +6,20 @@ import pytest
 from hsd_utils import objectives
 
 
+@pytest.mark.parametrize(
+    "source, disagreement, labels",
+    [
+        ("gold", "keep", "gold"),
+        ("teacher", "keep", "teacher"),
+        ("teacher_soft", "keep", "teacher"),
+        ("teacher", "rationalise", "gold"),  # what differed from gold was rewritten
+        ("teacher_soft", "drop", "gold"),
+    ],
+)
+def test_whose_labels_a_student_learned(source, disagreement, labels):
+    assert objectives.taught_by(source, disagreement) == labels
+
+
 def test_targets_of_each_label_source():
     table = pd.DataFrame({"text": list("abc"), "label": [1, 0, 1], "gold": [1, 0, 1]})
     table = table.assign(explanations=[[]] * 3, p_hate=[0.8, 0.1, None]).astype({"label": "Int64"})

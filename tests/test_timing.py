@@ -4,13 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from hsd_utils import int8, timing
+from hsd_utils import engines, int8, prompts, timing
 
 SPEC = {
     "engine": "openvino",
     "model": "SmolLM2-135M-Instruct",
     "engine_settings": {"batch": 2, "cache_gb": 1},
     "prompt": {},
+    "trained": {"objective": "joint", "label_first": True},
     "constrained": False,
     "max_tokens": 40,
     "posts": {"1": 1, "2": 2},
@@ -93,6 +94,26 @@ def test_too_few_posts_are_said_before_anything_is_loaded():
 def test_a_measurement_that_fails_says_why():
     with pytest.raises(RuntimeError, match="(?s)timing SmolLM2-135M.*unknown engine 'abacus'"):
         timing.measure(SPEC | {"engine": "abacus"}, ["a post"] * 8)
+
+
+def test_a_model_is_timed_as_it_was_taught(monkeypatch):
+    asked = []
+
+    class Fake:
+        batch, files, constrained = 1, [], False
+
+        def __call__(self, requests):
+            asked.extend(requests)
+            return [SimpleNamespace(prompt_tokens=1, answer_tokens=1)] * len(requests)
+
+    monkeypatch.setattr(engines, "load", lambda *_, **settings: Fake())
+    texts = [f"post number {n}" for n in range(8)]
+    halves = SPEC | {"trained": {"objective": "task_prefix", "label_first": True}, "adapter": "s"}
+    assert len(timing._main(halves, texts)["rows"]) == 4
+    for request, text, task in zip(asked, texts, ["label"] * 4 + ["rationale"] * 4, strict=True):
+        assert request.messages == prompts.student(text, task)
+    last = SPEC | {"trained": {"objective": "joint", "label_first": False}}
+    assert {row["mode"] for row in timing._main(last, texts)["rows"]} == {"with explanation"}
 
 
 @pytest.mark.slow

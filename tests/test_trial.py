@@ -1,5 +1,8 @@
 """One cell of the study for real: a few posts and steps of the smallest model, then its P(hate)."""
 
+import re
+
+import nbformat
 import numpy as np
 import pytest
 from conftest import SMALL
@@ -41,6 +44,16 @@ def test_a_real_cell_is_trained_on_as_many_tokens_as_asked_and_scored(small, tmp
     said = predictions.load(RUN.study(f"{row['key']}.jsonl"))
     assert len(said) == 48 and not said["unread"].any()
     assert said["p_hate"].between(0, 1).all() and np.ptp(said["p_hate"]) > 0
+
+
+def test_the_recipe_is_the_one_that_notebook_03_spells_out():
+    stage = "03_qlora_distillation"
+    asked = provenance.defaults(stage)
+    cells = nbformat.read(paths.NOTEBOOKS / f"{stage}.ipynb", 4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    (lora,) = re.findall(r"^lora = (\{.*\})$", code, re.M)
+    (arguments,) = re.findall(r"^arguments = (\{.*?^\})", code, re.M | re.S)
+    assert trial.recipe(asked) == (eval(lora, dict(asked)), eval(arguments, dict(asked)))
 
 
 def models_tokenizer():

@@ -1,0 +1,141 @@
+"""Classifiers made of transformers: encoders fine-tuned here, and models of the hub by name.
+
+score = classifiers.hub("GroNLP/hateBERT", texts, label, seed=0)
+p_hate = score(["a post"])
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from hsd_utils import engines
+from hsd_utils.engines import Request
+
+Score = Callable[[Iterable[str]], np.ndarray]
+
+MAX_TOKENS, BATCH = 128, 64
+# What worked for all-MiniLM-L6-v2 on 2,000 posts while this was planned.
+FINE_TUNING = {"num_train_epochs": 6, "learning_rate": 1e-4, "per_device_train_batch_size": 16}
+HATE_WORDS = ("hate", "hateful", "hate_speech", "hatespeech", "hate speech", "toxic", "label_1")
+GUARD = {"prefill": "\n\n", "choices": ("safe", "unsafe")}  # how Llama Guard's answers begin
+
+
+def kind(name: str) -> str:
+    """ "classifier", "guard" (it generates) or "encoder" (no head yet), by the model's config.
+
+    Raises OSError, with what to do, where the model cannot be had.
+    """
+    from transformers import AutoConfig
+
+    try:
+        made = " ".join(AutoConfig.from_pretrained(name).architectures or [])
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"{name} could not be loaded from the hub or its cache: check the name, the network "
+            "(HF_HUB_OFFLINE) and, for a gated model, HF_TOKEN; or leave it out of the baselines"
+        ) from error
+    if "ForSequenceClassification" in made:
+        return "classifier"
+    return "guard" if "ForCausalLM" in made else "encoder"
+
+
+def hub(name: str, texts: list[str], label: np.ndarray, seed: int) -> Score:
+    """Scores of a model of the hub, or of a folder.
+
+    A sequence classifier is taken as it is: P(hate) is that of its hateful labels together.  A
+    plain encoder (BERT, HateBERT) has no head that could say anything, so it is fine-tuned on
+    texts and label (0/1) as all-MiniLM-L6-v2 is.  A generative model is taken for a guard model:
+    the share of "unsafe" where its own template has it answer safe or unsafe, of whatever kind
+    of harm; tried on a small model only, since no guard model can be had here.
+    Raises OSError as ``kind``, and ValueError for a classifier none of whose labels means hate.
+    """
+    made = kind(name)
+    if made == "encoder":
+        return fine_tuned(name, texts, label, seed)
+    return _guard(name) if made == "guard" else _as_it_is(name)
+
+
+def fine_tuned(name, texts: list[str], label: np.ndarray, seed: int) -> Score:
+    """An encoder with a new classification head, all weights trained (FINE_TUNING)."""
+    import torch
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        Trainer,
+        TrainingArguments,
+        set_seed,
+    )
+
+    set_seed(seed)  # the head's first weights are drawn
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    model = AutoModelForSequenceClassification.from_pretrained(name, num_labels=2)
+
+    def collate(rows):
+        inputs = _encoded(tokenizer, [row["text"] for row in rows])
+        return {**inputs, "labels": torch.tensor([row["label"] for row in rows])}
+
+    rows = [{"text": t, "label": int(y)} for t, y in zip(texts, label, strict=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            dataloader_pin_memory=False,
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            seed=seed,
+            **FINE_TUNING,
+        )
+        Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate).train()
+    return _classifier(model, tokenizer, [1])
+
+
+def _as_it_is(name: str) -> Score:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    model = AutoModelForSequenceClassification.from_pretrained(name)
+    named = {int(place): str(word).lower() for place, word in model.config.id2label.items()}
+    hateful = [place for place, word in named.items() if word in HATE_WORDS]
+    if not hateful:
+        raise ValueError(f"{name}: which of its labels is hate? It has {sorted(named.values())}")
+    return _classifier(model, tokenizer, hateful)
+
+
+def _guard(name: str) -> Score:
+    engine = engines.load("transformers", name)
+
+    def score(texts: Iterable[str]) -> np.ndarray:
+        asked = [
+            Request(str(place), [{"role": "user", "content": text}], **GUARD)
+            for place, text in enumerate(texts)
+        ]
+        shares = {int(answer.key): answer.probabilities[1] for answer in engine(asked)}
+        return np.array([shares[place] for place in range(len(asked))])
+
+    return score
+
+
+def _classifier(model, tokenizer, hateful: list[int]) -> Score:
+    import torch
+
+    model.eval()
+
+    @torch.inference_mode()
+    def score(texts: Iterable[str]) -> np.ndarray:
+        texts, found = list(texts), []
+        for start in range(0, len(texts), BATCH):
+            inputs = _encoded(tokenizer, texts[start : start + BATCH]).to(model.device)
+            shares = model(**inputs).logits.float().softmax(-1)[:, hateful].sum(-1)
+            found.append(shares.cpu().numpy())
+        return np.clip(np.concatenate(found).astype(float), 0, 1)
+
+    return score
+
+
+def _encoded(tokenizer, texts: list[str]):
+    return tokenizer(
+        texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+    )
