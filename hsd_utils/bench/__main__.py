@@ -1,4 +1,4 @@
-"""Runs the benchmark that is named first; the rest of the line is its own (see hsd_utils.bench)."""
+"""Runs the benchmark that is named first: ``python -m hsd_utils.bench teacher --run mine``."""
 
 import runpy
 import sys
