@@ -44,11 +44,14 @@ study: $(READY)
 	$(PY) -m hsd_utils.study $(RUN) --minutes $(MINUTES) $(ARGS)
 	$(PY) -m hsd_utils.pipeline reference --run $(RUN) --only 08
 
+# Two files at once, each whole in one process.
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 test: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(WORKERS) $(ARGS)
 
+test-full: WORKERS :=
 test-full: export HSD_FULL := 1
 test-full: $(READY) more test
 

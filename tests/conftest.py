@@ -16,6 +16,11 @@ SMALL = "SmolLM2-135M-Instruct"
 FULL = bool(os.environ.get("HSD_FULL"))  # make test-full: as many faults as are reported
 
 
+def pytest_collection_modifyitems(items):
+    """The longest file first, so that of two workers none is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_smoke.py")
+
+
 @pytest.fixture(scope="session")
 def small():
     """The GGUF file of the student; tests that need it are skipped where nothing has it."""
