@@ -87,8 +87,12 @@ def _teacher(found, gold: bool = False) -> dict:
     learned = found["models"]["student"]["supervision"]
     if (learned == "gold") != gold:
         return _untested(experiment, f"the student of this run learned {learned} labels")
+    note, alike = _trainings(pair), found.get("supervised_alike", {}).get("retrieved", {"posts": 0})
+    if gold and alike["posts"]:  # the teacher is given the same labels, too
+        beside = f"{tables.interval(_valued(alike['student_beside']))}, {alike['posts']} posts"
+        note += f"; ROC-AUC against the teacher shown the nearest gold posts: {beside}"
     pair = pair | {"p_holm": None} if gold else pair  # exploratory: no part of Holm's family
-    return compared(pair, experiment, learned, "tables/comparisons.json", _trainings(pair))
+    return compared(pair, experiment, learned, "tables/comparisons.json", note)
 
 
 def _baselines(found) -> dict:

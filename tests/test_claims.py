@@ -87,6 +87,15 @@ def test_c3_is_as_weak_as_its_weakest_pair_and_open_while_one_is_missing():
     assert row["verdict"] == "not supported" and row["value"] == -0.1
 
 
+def test_gold_labels_are_weighed_against_a_teacher_that_is_shown_them():
+    found = evaluated("gold", pair("teacher", 0.1, 0.05, 0.15))
+    assert "nearest" not in claim_tests.TESTS["C2b"](found)["note"]
+    beside = {"difference": 0.01, "low": -0.07, "high": 0.08}
+    found["supervised_alike"] = {"retrieved": {"posts": 120, "student_beside": beside}}
+    note = claim_tests.TESTS["C2b"](found)["note"]
+    assert "shown the nearest gold posts: 0.01 (-0.07–0.08), 120 posts" in note
+
+
 def test_the_baselines_are_corrected_with_the_whole_family_where_it_is_known():
     wanted = [b for _, b in analysis_plan.read()["confirmatory"]["C3"]["pairs"]]
     found = evaluated("gold", *(pair(b, 0.1, 0.02, 0.2, p_holm=0.06) for b in wanted))
