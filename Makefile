@@ -44,14 +44,17 @@ study: $(READY)
 	$(PY) -m hsd_utils.study $(RUN) --minutes $(MINUTES) $(ARGS)
 	$(PY) -m hsd_utils.pipeline reference --run $(RUN) --only 08
 
-# Two files at once, each whole in one process.
+# Two files at once, each whole in one process, which has one core for torch: with more threads
+# than cores they mostly wait for one another.
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
+test: export OMP_NUM_THREADS := 1
 test: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest $(WORKERS) $(ARGS)
 
 test-full: WORKERS :=
+test-full: export OMP_NUM_THREADS :=
 test-full: export HSD_FULL := 1
 test-full: $(READY) more test
 
