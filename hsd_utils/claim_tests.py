@@ -107,8 +107,8 @@ def _baselines(found) -> dict:
     note = f"against {strongest}, {_trainings(pairs[strongest])}"
     note += f"; not compared: {', '.join(missing)}" if missing else ""
     learned = found["models"]["student"]["supervision"]
-    known = {k: p for k, p in found.get("study", {}).get("p_holm", {}).items() if k == "C3"}
-    pairs = {b: pair | {"p_holm": known.get("C3", pair["p_holm"])} for b, pair in pairs.items()}
+    family = found.get("study", {}).get("p_holm", {})  # with C2 and C4; of 04 alone without it
+    pairs = {b: pair | {"p_holm": family.get("C3", pair["p_holm"])} for b, pair in pairs.items()}
     row = compared(pairs[strongest], experiment, learned, "tables/comparisons.json", note)
     judged = {verdict(_valued(pair)) for pair in pairs.values()}
     judged |= {"inconclusive"} if missing else set()

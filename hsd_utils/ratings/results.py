@@ -154,7 +154,8 @@ def _subsets(judged: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
             yield question, subset, judged[kept & (judged["question"] == question)]
 
 
-def _effective(weights: pd.Series) -> float:
+def effective(weights: pd.Series) -> float:
+    """As how many posts (n,) weighted ones count."""
     return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
 
 
@@ -176,7 +177,7 @@ def _shares(posts: pd.DataFrame) -> Iterator[dict]:
 
 
 def _weighted(yes: pd.Series, weights: pd.Series) -> dict:
-    n = _effective(weights)
+    n = effective(weights)
     if not n:
         return statistics.wilson(0, 0)
     share = float((yes * weights).sum() / weights.sum())
@@ -215,7 +216,7 @@ def _equivalence(posts: pd.DataFrame, pair: list, margin: float) -> Iterator[dic
         wide = wide.reindex(columns=pair).dropna().astype(bool)
         weights = rows.groupby("item")["weight"].first().loc[wide.index]
         alone = [wide[a] & ~wide[b], wide[b] & ~wide[a]]
-        counts, size = [int(one.sum()) for one in alone], _effective(weights)
+        counts, size = [int(one.sum()) for one in alone], effective(weights)
         there = [float(weights[one].sum() / weights.sum() * size) if size else 0 for one in alone]
         yield {
             "question": question,
