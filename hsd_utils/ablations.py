@@ -53,6 +53,36 @@ def summary(
     return made
 
 
+def more_posts(
+    run: Run,
+    done: Sequence[Mapping],
+    rows,
+    dev: pd.DataFrame,
+    enough: int,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any] | None:
+    """What the largest sample adds to the first of ``enough`` posts, on the same posts (C11).
+
+    rows: of ``summary``, of cells that differ in whose labels and how many.  Returns both sizes,
+    supervision, seeds of both, and the paired difference of each measure as {value, low, high};
+    None unless the largest is at least twice the other and of the same label source.
+    """
+    trained = sorted((row for row in rows if row["n"]), key=lambda row: row["n"])
+    alike = [r for r in trained if r["label_source"] == trained[-1]["label_source"]]
+    from_enough = [row for row in alike if row["n"] >= enough]
+    if not from_enough or trained[-1]["n"] < 2 * from_enough[0]["n"]:
+        return None
+    sides, label = (trained[-1], from_enough[0]), dev["label"].to_numpy()
+    said = [trainings(run, done, side["name"], dev, "dev") for side in sides]
+    found = {"posts": [side["n"] for side in sides], "supervision": sides[0]["supervision"]}
+    found["seeds"] = [len(side["seeds"]) for side in sides]
+    for measure, column in MEASURES.items():
+        a, b = ([frame[column].to_numpy() for frame in frames] for frames in said)
+        found[measure] = _compared(label, a, b, measure, resamples, seed)
+    return found
+
+
 def _compared(label, a, b, metric: str, resamples: int, seed: int) -> dict[str, float]:
     found = statistics.hierarchical(label, a, b, metric=metric, resamples=resamples, seed=seed)
     return {"value": found["difference"]} | {k: found[k] for k in ("low", "high", "p_value")}

@@ -13,7 +13,7 @@ from hsd_utils import analysis_plan, bootstrap, tables
 
 VERDICTS = ("supported", "not supported", "inconclusive", "not testable here")
 LEVEL, CORRECT = 0.85, 0.91  # the paper's F1, and its share of correct explanations
-SMALL = 0.02  # of macro-F1: what more posts may still add if these suffice
+SMALL = 0.02  # of macro-F1: less than this more posts may still add if these suffice
 ENOUGH = 2000  # posts, in the paper
 NO_RATINGS = "no ratings by people are at hand; 06 makes the sheet for them"
 NOT_RUN = "notebook {} was not run"
@@ -202,22 +202,18 @@ def _breadth(found) -> dict:
 
 
 def _posts(found) -> dict:
-    """Bounds from the corners of two intervals, wider than 95%."""
-    experiment = f"macro-F1 of the study's largest sample - of one of about {ENOUGH} posts"
-    cells = [c for c in found.get("study", {}).get("cells", []) if "size" in str(c["factor"])]
-    cells = sorted(cells, key=lambda cell: cell["n"])
-    cells = [c for c in cells if c["supervision"] == cells[-1]["supervision"]]
-    enough = [cell for cell in cells if cell["n"] >= ENOUGH]
-    if not enough or cells[-1]["n"] < 2 * enough[0]["n"]:
-        most = f"the study's largest sample has {cells[-1]['n']} posts" if cells else "no study"
+    experiment = f"macro-F1 of the study's largest sample - of one of about {ENOUGH} posts, on dev"
+    study = found.get("study", {})
+    if not (more := study.get("more_posts")):
+        sizes = [cell["n"] for cell in study.get("cells", [])]
+        most = f"the study's largest sample has {max(sizes)} posts" if sizes else "no study"
         return _untested(experiment, most)
-    small, large = (cell["metrics"]["macro_f1"] for cell in (enough[0], cells[-1]))
-    corners = {"value": "value", "low": "high", "high": "low"}
-    gain = {end: large[end] - small[other] for end, other in corners.items()}
+    gain, (large, small) = more["macro_f1"], more["posts"]
     judged = "supported" if gain["high"] < SMALL else "inconclusive"
-    judged = "not supported" if gain["low"] > 0 else judged
-    note = f"{enough[0]['n']} and {cells[-1]['n']} posts; suffices: gain below {SMALL}"
-    return _row(experiment, gain, judged, cells[-1]["supervision"], "metrics.json", note)
+    judged = "not supported" if gain["low"] > SMALL else judged
+    note = f"{small:,} and {large:,} posts, trained {' and '.join(map(str, more['seeds'][::-1]))}"
+    note += f" time(s); suffices: gain below {SMALL}; ROC-AUC {tables.interval(more['roc_auc'])}"
+    return _row(experiment, gain, judged, more["supervision"], "metrics.json", note)
 
 
 def _open(found) -> dict:

@@ -137,6 +137,50 @@ def drawn(name, value, **more):
     return {"name": name, "metrics": dict.fromkeys(("macro_f1", "roc_auc"), measure)} | more
 
 
+def sized(**cells):
+    return [
+        {"name": name, "n": n, "label_source": source, "supervision": source[:7], "seeds": [0]}
+        for name, (n, source) in cells.items()
+    ]
+
+
+def test_more_posts_are_paired_by_post(monkeypatch):
+    draw = np.random.default_rng(0)
+    dev = pd.DataFrame({"id": range(60), "label": [0, 1] * 30})
+    p = {
+        name: np.clip(dev["label"] * 0.3 + draw.random(60) * w, 0, 1)
+        for name, w in {"large": 0.6, "enough": 0.9}.items()
+    }
+    said = {
+        name: [pd.DataFrame({"p_hate": v, "predicted": (v > 0.5) * 1})] for name, v in p.items()
+    }
+    monkeypatch.setattr(ablations, "trainings", lambda run, done, name, *_: said[name])
+    soft = "teacher_soft"
+    rows = sized(large=(400, soft), small=(50, soft), enough=(100, soft), gold=(200, "gold"))
+    found = ablations.more_posts(RUN, [], [*rows, *sized(teacher=(0, ""))], dev, 100, 200, 0)
+    assert found["posts"] == [400, 100] and found["supervision"] == "teacher"
+    assert found["seeds"] == [1, 1]
+    f1 = {name: f1_score(dev["label"], v > 0.5, average="macro") for name, v in p.items()}
+    auc = {name: roc_auc_score(dev["label"], v) for name, v in p.items()}
+    for measure, by in (("macro_f1", f1), ("roc_auc", auc)):
+        gain = found[measure]
+        assert gain["value"] == pytest.approx(by["large"] - by["enough"])
+        assert gain["low"] < gain["value"] < gain["high"]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {},
+        {"a": (100, "gold"), "b": (199, "gold")},  # not twice as many
+        {"a": (50, "gold"), "b": (400, "gold")},  # none between
+        {"a": (100, "gold"), "b": (400, "teacher_soft")},  # other labels
+    ],
+)
+def test_nothing_is_said_of_more_posts_without_a_sample_twice_as_large(cells):
+    assert ablations.more_posts(RUN, [], sized(**cells), pd.DataFrame(), 100, 10, 0) is None
+
+
 def test_the_learning_curve_goes_by_size_and_the_teacher_is_a_line():
     sizes = {"a": (500, 0.7), "b": (125, 0.6), "the teacher": (0, 0.65)}
     rows = [drawn(k, v, n=n, label_source="gold") for k, (n, v) in sizes.items()]

@@ -173,32 +173,30 @@ def test_breadth_says_over_how_many_sources():
     assert claim_tests.TESTS["C10"](found)["verdict"] == "supported"
 
 
-def sizes(*found):
-    cells = [
-        {
-            "factor": "size",
-            "n": n,
-            "supervision": "gold",
-            "metrics": {"macro_f1": measure(v, v - 0.004, v + 0.004)},
-        }
-        for n, v in found
-    ]
-    return EMPTY | {"study": {"cells": cells}}
+def more_posts(low, high):
+    gain = measure((low + high) / 2, low, high)
+    more = {"posts": [8000, 2000], "seeds": [1, 1], "supervision": "teacher"}
+    more |= {"macro_f1": gain, "roc_auc": gain}
+    return EMPTY | {"study": {"cells": [{"n": 8000}], "more_posts": more}}
 
 
 @pytest.mark.parametrize(
-    "found, said",
+    "gain, said",
     [
-        (((500, 0.7), (1000, 0.7)), "not testable here"),
-        (((2000, 0.70), (3000, 0.7)), "not testable here"),  # not twice as many
-        (((2000, 0.700), (8000, 0.705)), "supported"),
-        (((2000, 0.70), (8000, 0.75)), "not supported"),
-        (((2000, 0.70), (8000, 0.715)), "not supported"),
-        (((500, 0.6), (8000, 0.75)), "not testable here"),
+        ((-0.01, 0.019), "supported"),
+        ((-0.03, -0.01), "supported"),
+        ((0.001, 0.015), "supported"),
+        ((0.001, 0.05), "inconclusive"),
+        ((0.021, 0.05), "not supported"),
     ],
 )
-def test_posts_suffice_where_more_add_little(found, said):
-    assert judged("C11", sizes(*found)) == said
+def test_posts_suffice_where_more_add_little(gain, said):
+    assert judged("C11", more_posts(*gain)) == said
+
+
+def test_posts_suffice_is_not_testable_without_a_larger_sample():
+    row = claim_tests.TESTS["C11"](EMPTY | {"study": {"cells": [{"n": 2000}, {"n": 500}]}})
+    assert row["verdict"] == "not testable here" and "has 2000 posts" in row["note"]
 
 
 @pytest.fixture
@@ -209,7 +207,7 @@ def run(tmp_path, monkeypatch):
     found = evaluated("gold", pair("teacher", 0.1, 0.05, 0.15))
     final = pair("label_only", -0.02, -0.04, -0.01, p_holm=0.03) | {"claim": "C4a", "seeds": [0, 1]}
     finals = [final | {"n": 300}, final | {"n": 300, "claim": "C4a (tokens)", "difference": -0.03}]
-    found["study"] = {"cells": [{"factor": "shots"}], "finals": finals}
+    found["study"] = {"cells": [{"factor": "shots", "n": 0}], "finals": finals}
     made.metrics.write_text(json.dumps({k: v for k, v in found.items() if k not in EMPTY}))
     return made
 
