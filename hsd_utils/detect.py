@@ -93,7 +93,7 @@ class Detector:
             p_hate = classifier.p_hate(posts)
             predicted = p_hate >= self.threshold
             # The answer is asked for under the prediction at once: one generation a post.
-            rows = classifier.explain(posts, p_hate, predicted)
+            rows = classifier.requoted(posts, classifier.explain(posts, p_hate, predicted))
             found = {row["id"]: row for row in rows}
         return [self._verdict(found.get(str(n)), text) for n, text in enumerate(texts)]
 

@@ -1,7 +1,8 @@
 """Predictions on disk, and what is measured of them beyond the label.
 
 A row is what ``scoring.Classifier.explain`` gives: id, p_hate, predicted, explanations (with the
-offsets of their quotes), reason, generated, generated_reason, repaired, tokens, seconds.
+offsets of their quotes), reason, generated, generated_reason, repaired, tokens, seconds; of models
+whose quotes are asked for again, requoted.
 
     rows = predictions.load(run.predictions("student", "eval"))
 """

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hsd_utils import engines, prompts, verdict
+from hsd_utils import copying, engines, prompts, verdict
 from hsd_utils.engines import Answer, Engine, Request
 from hsd_utils.store import Store
 
@@ -94,6 +94,24 @@ class Classifier:
         again = self.store.collect(self.engine, asked)
         return _rows(posts, p_hate, predicted, generated, again)
 
+    def requoted(self, posts: pd.DataFrame, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """``explain``'s rows, each with ``requoted``: whether it was explained once more.
+
+        That is where a quote does not stand in the post: the same label again, now held to the
+        post's words (``copying``).  Not where the engine takes no grammar, nor where P(hate) was
+        read after the explanation, which would then be another.
+        """
+        can = self.engine.grammars and bool(self.label_first or self.explain_with)
+        converse, asked = self.explain_with or self.converse, []
+        for post, row in zip(posts.itertuples(), rows, strict=True):
+            if can and any(quote["how"] is None for quote in row["explanations"]):
+                held = copying.grammar(post.text, row["predicted"])
+                about = {"messages": converse(post.text), "max_tokens": self.max_tokens}
+                asked.append(Request(post.id, **about, schema=held))
+        held = self.store.collect(self.engine, asked)
+        pairs = zip(posts.itertuples(), rows, strict=True)
+        return [_requoted(row, post.text, held.get(post.id)) for post, row in pairs]
+
     def label_request(self, key: str, text: str, prefill: str | None = None) -> Request:
         """Ask how the label's words share the probability, after ``prefill``."""
         begun = prompts.prefill() if prefill is None else prefill
@@ -153,6 +171,14 @@ def _rows(posts, p_hate, predicted, generated, again) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _requoted(row: dict[str, Any], text: str, answer: Answer | None) -> dict[str, Any]:
+    told = verdict.quotes(verdict.parse(answer.text), text) if answer else []
+    if not told:
+        return row | {"requoted": False}
+    spent = {key: row[key] + getattr(answer, key) for key in ("answer_tokens", "seconds")}
+    return row | spent | {"explanations": told, "requoted": True}
 
 
 @contextmanager

@@ -25,6 +25,7 @@ class FakeEngine:
     def __init__(self, p_hate=None, *, constrained=False, free=None, ends=None, model="fake/m"):
         self.p_hate, self.free, self.ends = p_hate or {}, free or {}, ends or {}
         self.constrained, self.batch, self.files, self.streams = constrained, 4, [], True
+        self.grammars = False
         self.identity = {"engine": "fake", "version": "1", "model": model, "weights": ["0"]}
         self.asked: list[Request] = []
 

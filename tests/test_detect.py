@@ -25,6 +25,7 @@ class Toy:
     identity: dict = field(default_factory=lambda: {"engine": "toy", "model": "toy"})
     constrained: bool = False
     streams: bool = False
+    grammars: bool = False
     batch: int = 1
     files: list = field(default_factory=list)
     asked: list = field(default_factory=list)

@@ -1,13 +1,14 @@
 """Both engines on the smallest model: the same probabilities, and answers that hold."""
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 
 import pytest
 from conftest import SMALL
 
-from hsd_utils import engines, int8, prompts, verdict
+from hsd_utils import copying, engines, int8, prompts, verdict
 from hsd_utils.engines import Request
 
 POSTS = [
@@ -136,6 +137,17 @@ def test_a_schema_holds_and_so_does_a_given_label(openvino):
         assert list(found) == (keys[::-1] if answer.key == "given" else keys)
         assert verdict.parse(answer.text).explanations and not verdict.parse(answer.text).repaired
         assert answer.key != "given" or found["hate_speech"] == "True"
+
+
+def test_a_grammar_lets_a_model_quote_the_post_alone(openvino):
+    requests = [
+        Request(str(n), prompts.student(text), schema=copying.grammar(text, 1), max_tokens=90)
+        for n, text in enumerate(POSTS[:3])
+    ]
+    for answer in openvino(requests):  # an untrained model may explain on and on
+        assert answer.text.startswith('{"hate_speech":"True","explanations":[{"input":"')
+        quotes = re.findall(r'"input":("(?:[^"\\]|\\.)*")', answer.text)
+        assert quotes and all(json.loads(quote) in POSTS[int(answer.key)] for quote in quotes)
 
 
 def test_transformers_refuses_a_schema_and_choices_it_cannot_tell_apart(transformers):

@@ -13,7 +13,7 @@ from hsd_utils.paths import REPOSITORY
 # From the bottom up.  A module may import from its own layer and from those before it.
 LAYERS = {
     "data": "paths posts readers near_duplicates sampling corpus",
-    "language": "verdict prompts spans redaction",
+    "language": "verdict copying prompts spans redaction",
     "models": "download models export int8 engines store scoring objectives training encoder "
     "classifiers baselines retrieval",
     "measures": "metrics statistics timing rationales predictions bootstrap calibration "

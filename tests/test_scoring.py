@@ -57,6 +57,56 @@ def test_an_explanation_of_the_other_label_is_none(classifier):
     assert [row["reason"] for row in at_once] == [row["reason"] for row in rows]
 
 
+class Slipping(FakeEngine):
+    """Quotes what is not in the post about "people", unless its answer is held to the post."""
+
+    def __init__(self, *args, grammars=True, **more):
+        super().__init__(*args, **more)
+        self.grammars = grammars
+
+    def _text(self, request, post, p):
+        if isinstance(request.schema, str):
+            label = int('\\"True\\"' in request.schema)
+            return verdict.write(label, [{"input": post, "explanation": "held"}])
+        text = super()._text(request, post, p)
+        return text.replace('"input":"awful"', '"input":"horrid"')
+
+
+def test_a_quote_that_is_not_in_the_post_is_asked_for_again(classifier):
+    made = classifier(Slipping(P))
+    _, _, rows = explained(made)
+    assert [row["explanations"][0]["how"] for row in rows] == [None, "exact", "exact", "exact"]
+    again = made.requoted(POSTS, rows)
+    assert [row["requoted"] for row in again] == [True, False, False, False]
+    (quote,) = again[0]["explanations"]
+    assert (quote["input"], quote["how"], quote["explanation"]) == ("awful people", "exact", "held")
+    assert again[0]["predicted"] == rows[0]["predicted"] == 1
+    assert again[0]["answer_tokens"] == rows[0]["answer_tokens"] + 7
+    assert [row | {"requoted": False} for row in rows[1:]] == again[1:]
+    held = [r for r in made.engine.asked if isinstance(r.schema, str)]
+    assert [(r.key, r.prefill, r.max_tokens) for r in held] == [("a", "", made.max_tokens)]
+
+
+@pytest.mark.parametrize("can, label_first", [(False, True), (True, False)])
+def test_rows_stay_where_an_answer_cannot_be_held(classifier, can, label_first):
+    made = classifier(Slipping(P, grammars=can), label_first=label_first)
+    _, _, rows = explained(made)
+    asked = len(made.engine.asked)
+    assert made.requoted(POSTS, rows) == [row | {"requoted": False} for row in rows]
+    assert len(made.engine.asked) == asked
+
+
+def test_a_row_stays_where_the_second_answer_is_of_no_use(classifier):
+    class Empty(Slipping):
+        def _text(self, request, post, p):
+            whole = super()._text(request, post, p)
+            return whole[:12] if isinstance(request.schema, str) else whole
+
+    made = classifier(Empty(P))
+    _, _, rows = explained(made)
+    assert made.requoted(POSTS, rows)[0] == rows[0] | {"requoted": False}
+
+
 def test_a_broken_answer_is_kept_as_generated_and_explained_again(classifier):
     free = {
         "awful people": "no idea",

@@ -42,14 +42,14 @@ class Request:
     turn, returned as part of the answer's text.  choices: continuations to weigh after the
     prefill instead of generating; they must differ in their first token.  schema: JSON schema
     that the whole answer must follow (only for an engine whose ``constrained`` is True, and
-    then without prefill).
+    then without prefill), or, as text, a grammar in EBNF (where ``grammars`` is True).
     """
 
     key: str
     messages: list[dict[str, str]]
     prefill: str = ""
     choices: tuple[str, ...] = ()
-    schema: dict[str, Any] | None = None
+    schema: dict[str, Any] | str | None = None
     max_tokens: int = 256
 
     def shape(self) -> str:
@@ -84,13 +84,15 @@ class Engine(Protocol):
     """What ``load`` returns.
 
     identity: everything of the engine that shapes answers (weights, precision, ...).
-    constrained: whether it can hold an answer to a schema.  batch: sequences run at once.
+    constrained: whether it can hold an answer to a schema.  grammars: and to a grammar.
+    batch: sequences run at once.
     files: the weights on disk, where they are known.  streams: whether it takes no more requests
     than it is at work on, so that a crash tells which ones they were.
     """
 
     identity: dict[str, Any]
     constrained: bool
+    grammars: bool
     batch: int
     files: list[Path]
     streams: bool

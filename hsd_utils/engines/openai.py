@@ -52,7 +52,7 @@ FAULTS = (
 
 
 class Endpoint:
-    constrained, streams = True, False
+    constrained, grammars, streams = True, False, False
 
     def __init__(self, connect, identity, concurrency, deadline, budget, tokens_per_second):
         self.connect, self.identity, self.batch = connect, identity, concurrency

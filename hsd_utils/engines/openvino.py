@@ -25,7 +25,7 @@ from hsd_utils.engines import Answer, Request, identify
 
 
 class OpenVINO:
-    constrained, streams = True, True
+    constrained, grammars, streams = True, True, True
 
     def __init__(self, gguf: Path, weights: Path, identity: dict, batch: int, cache_gb: int):
         scheduler = openvino_genai.SchedulerConfig()
@@ -93,7 +93,7 @@ class OpenVINO:
         turns = self.tokenizer.apply_chat_template(request.messages, add_generation_prompt=True)
         return turns + request.prefill
 
-    def _config(self, max_tokens: int, schema: dict | None = None, forced: str | None = None):
+    def _config(self, max_tokens: int, schema: dict | str | None = None, forced: str | None = None):
         config = openvino_genai.GenerationConfig()
         config.apply_chat_template = False  # the prompt is templated already
         config.do_sample = False
@@ -103,8 +103,9 @@ class OpenVINO:
             config.logprobs = 1
             config.structured_output_config = openvino_genai.StructuredOutputConfig(regex=forced)
         elif schema is not None:
+            held = {"grammar": schema} if isinstance(schema, str) else None
             config.structured_output_config = openvino_genai.StructuredOutputConfig(
-                json_schema=json.dumps(schema)
+                **held or {"json_schema": json.dumps(schema)}
             )
             # The schema lets white space go on between two keys, until max_tokens.  No stop
             # strings against it: matching them was seen to dead-lock (openvino-genai 2026.4.1).

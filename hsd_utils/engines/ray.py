@@ -40,7 +40,7 @@ ALONE = 2  # tries of a request by itself, after one in company
 
 
 class Ray:
-    constrained, streams = True, False
+    constrained, grammars, streams = True, False, False
 
     def __init__(self, config, steps: dict, identity: dict, batch: int):
         self.config, self.steps, self.identity, self.batch = config, steps, identity, batch

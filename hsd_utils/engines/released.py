@@ -15,7 +15,7 @@ from hsd_utils.engines import Answer, Request
 class Released:
     """An engine that has no model: raises RuntimeError, saying so, when it is asked anything."""
 
-    batch, streams = 1, False
+    batch, grammars, streams = 1, False, False
 
     def __init__(self, identity: dict[str, Any], constrained: bool):
         self.identity, self.constrained, self.files = identity, constrained, []

@@ -26,7 +26,7 @@ WINDOW = 16  # batches taken at once and sorted by length
 
 
 class Transformers:
-    constrained, streams = False, True
+    constrained, grammars, streams = False, False, True
 
     def __init__(self, model, tokenizer, identity: dict, batch: int, files: list):
         self.model, self.tokenizer = model.eval(), tokenizer
