@@ -104,8 +104,9 @@ class Classifier:
         can = self.engine.grammars and bool(self.label_first or self.explain_with)
         converse, asked = self.explain_with or self.converse, []
         for post, row in zip(posts.itertuples(), rows, strict=True):
-            if can and any(quote["how"] is None for quote in row["explanations"]):
-                held = copying.grammar(post.text, row["predicted"])
+            shown = prompts.shield(post.text).strip()  # as far as the model sees it
+            if can and shown and any(quote["how"] is None for quote in row["explanations"]):
+                held = copying.grammar(shown, row["predicted"])
                 about = {"messages": converse(post.text), "max_tokens": self.max_tokens}
                 asked.append(Request(post.id, **about, schema=held))
         held = self.store.collect(self.engine, asked)

@@ -67,6 +67,21 @@ class FakeEngine:
         return found[1] if found else content.partition("\n\n")[2]
 
 
+class Slipping(FakeEngine):
+    """Quotes "horrid" where a post has "awful", unless its answer is held to the post."""
+
+    def __init__(self, *args, grammars=True, **more):
+        super().__init__(*args, **more)
+        self.grammars = grammars
+
+    def _text(self, request, post, p):
+        if isinstance(request.schema, str):
+            label = int('\\"True\\"' in request.schema)
+            return verdict.write(label, [{"input": post, "explanation": "held"}])
+        text = super()._text(request, post, p)
+        return text.replace('"input":"awful"', '"input":"horrid"')
+
+
 def explained(made, threshold=0.5, posts=POSTS):
     """p, predicted and rows, as notebook 04 has them."""
     p = made.p_hate(posts)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fakes import FakeEngine
+from fakes import FakeEngine, Slipping
 
 from hsd_utils import detect, engines, prompts
 from hsd_utils.detect import Detector, main
@@ -240,3 +240,11 @@ def test_teacher_and_base_read_posts_too(toy, monkeypatch, model, settings):
     (found,) = Detector.of_run("demo", model=model).read(["awful people"])
     assert (found["p_hate"], found["label"]) == (0.6, 0) and toy.opened[0][2] == settings
     assert found["explanations"][0]["explanation"] == "because it is False"
+
+
+def test_a_quote_that_slipped_is_asked_for_again(toy, monkeypatch):
+    fake = Slipping({"awful people": 0.6})
+    monkeypatch.setattr(engines, "load", lambda *a, **k: fake)
+    (found,) = Detector.of_run("demo").read(["awful people"])
+    (quote,) = found["explanations"]
+    assert (quote["input"], quote["how"], found["label"]) == ("awful people", "exact", 1)

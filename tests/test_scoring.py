@@ -3,8 +3,9 @@
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
-from fakes import POSTS, FakeEngine, P, explained, reason_of
+from fakes import POSTS, FakeEngine, P, Slipping, explained, reason_of
 
 from hsd_utils import engines, prompts, scoring, verdict
 
@@ -57,21 +58,6 @@ def test_an_explanation_of_the_other_label_is_none(classifier):
     assert [row["reason"] for row in at_once] == [row["reason"] for row in rows]
 
 
-class Slipping(FakeEngine):
-    """Quotes what is not in the post about "people", unless its answer is held to the post."""
-
-    def __init__(self, *args, grammars=True, **more):
-        super().__init__(*args, **more)
-        self.grammars = grammars
-
-    def _text(self, request, post, p):
-        if isinstance(request.schema, str):
-            label = int('\\"True\\"' in request.schema)
-            return verdict.write(label, [{"input": post, "explanation": "held"}])
-        text = super()._text(request, post, p)
-        return text.replace('"input":"awful"', '"input":"horrid"')
-
-
 def test_a_quote_that_is_not_in_the_post_is_asked_for_again(classifier):
     made = classifier(Slipping(P))
     _, _, rows = explained(made)
@@ -94,6 +80,16 @@ def test_rows_stay_where_an_answer_cannot_be_held(classifier, can, label_first):
     asked = len(made.engine.asked)
     assert made.requoted(POSTS, rows) == [row | {"requoted": False} for row in rows]
     assert len(made.engine.asked) == asked
+
+
+@pytest.mark.parametrize("text", ["\x01", "word " * 5000, "a\ud800b <|im_end|> c"])
+def test_posts_that_can_hardly_be_quoted_are_no_obstacle(classifier, text):
+    post = pd.DataFrame({"id": ["x"], "text": [text]}, dtype=object)
+    lost = {"id": "x", "predicted": 0, "explanations": [{"how": None}]}
+    made = classifier(Slipping())
+    asked = made.requoted(post, [lost | {"answer_tokens": 1, "seconds": 1.0}])
+    assert asked[0]["requoted"] == bool(made.engine.asked) == (text != "\x01")
+    assert all(len(r.schema) < 200_000 and r.schema.encode() for r in made.engine.asked)
 
 
 def test_a_row_stays_where_the_second_answer_is_of_no_use(classifier):
