@@ -56,7 +56,7 @@ def summary(
 def more_posts(
     run: Run,
     done: Sequence[Mapping],
-    rows,
+    rows: Sequence[Mapping],
     dev: pd.DataFrame,
     enough: int,
     resamples: int,

@@ -103,10 +103,9 @@ class OpenVINO:
             config.logprobs = 1
             config.structured_output_config = openvino_genai.StructuredOutputConfig(regex=forced)
         elif schema is not None:
-            held = {"grammar": schema} if isinstance(schema, str) else None
-            config.structured_output_config = openvino_genai.StructuredOutputConfig(
-                **held or {"json_schema": json.dumps(schema)}
-            )
+            text = isinstance(schema, str)
+            held = {"grammar": schema} if text else {"json_schema": json.dumps(schema)}
+            config.structured_output_config = openvino_genai.StructuredOutputConfig(**held)
             # The schema lets white space go on between two keys, until max_tokens.  No stop
             # strings against it: matching them was seen to dead-lock (openvino-genai 2026.4.1).
         return config
