@@ -14,7 +14,6 @@ from hsd_utils import analysis_plan, bootstrap, tables
 VERDICTS = ("supported", "not supported", "inconclusive", "not testable here")
 LEVEL, CORRECT = 0.85, 0.91  # the paper's F1, and its share of correct explanations
 SMALL = 0.02  # of macro-F1: less than this more posts may still add if these suffice
-ENOUGH = 2000  # posts, in the paper
 NO_RATINGS = "no ratings by people are at hand; 06 makes the sheet for them"
 NOT_RUN = "notebook {} was not run"
 NO_PAIR = "no final pair of the study"
@@ -202,7 +201,7 @@ def _breadth(found) -> dict:
 
 
 def _posts(found) -> dict:
-    experiment = f"macro-F1 of the study's largest sample - of one of about {ENOUGH} posts, on dev"
+    experiment = "macro-F1 of the study's largest sample - of one of about 2000 posts, on dev"
     study = found.get("study", {})
     if not (more := study.get("more_posts")):
         sizes = [cell["n"] for cell in study.get("cells", [])]

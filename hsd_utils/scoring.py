@@ -101,16 +101,16 @@ class Classifier:
         post's words (``copying``).  Not where the engine takes no grammar, nor where P(hate) was
         read after the explanation, which would then be another.
         """
-        can = self.engine.grammars and bool(self.label_first or self.explain_with)
+        can = self.engine.grammars and (self.label_first or self.explain_with)
+        pairs = list(zip(posts.itertuples(), rows, strict=True))
         converse, asked = self.explain_with or self.converse, []
-        for post, row in zip(posts.itertuples(), rows, strict=True):
+        for post, row in pairs if can else ():
             shown = prompts.shield(post.text).strip()  # as far as the model sees it
-            if can and shown and any(quote["how"] is None for quote in row["explanations"]):
+            if shown and any(quote["how"] is None for quote in row["explanations"]):
                 held = copying.grammar(shown, row["predicted"])
                 about = {"messages": converse(post.text), "max_tokens": self.max_tokens}
                 asked.append(Request(post.id, **about, schema=held))
         held = self.store.collect(self.engine, asked)
-        pairs = zip(posts.itertuples(), rows, strict=True)
         return [_requoted(row, post.text, held.get(post.id)) for post, row in pairs]
 
     def label_request(self, key: str, text: str, prefill: str | None = None) -> Request:
