@@ -35,7 +35,8 @@ from hsd_utils import (
 from hsd_utils.paths import SPLITS, Run
 
 SOURCES = ("gold", "teacher", "teacher_median", "teacher_soft")
-REASONS = ("teacher", "narrowed", "shuffled", "human", "quotes")
+REASONS = ("teacher", "narrowed", "brief", "shuffled", "human", "quotes")
+AT_MOST = {"narrowed": 0.5, "brief": 0.25}  # of a hateful post's words in a quote
 MARKED = "This is what makes the post hateful."  # said of each quote, a person's or the teacher's
 
 
@@ -99,8 +100,7 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
     if settings["rationales"] in ("human", "quotes"):
         rows = _marked(run, table, settings["rationales"])
     elif settings["objective"] != "label_only" or settings["tokens_as"]:
-        narrow = settings["rationales"] == "narrowed"
-        said = (narrower if narrow else teacher_says)(run, table, settings["disagreement"])
+        said = _said(run, table, settings)
         rows = rows.drop(columns=["label", "explanations"]).merge(said, on="id")
     if gold or settings["disagreement"] != "keep":
         rows = rows[rows["label"] == rows["gold"]]  # what explains the other label is of no use
@@ -111,6 +111,17 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
     rows = flipped(rows, settings["noise"], settings["seed"])
     soft = settings["label_source"] == "teacher_soft"
     return objectives.targets(rows, "teacher_soft" if soft else "teacher")
+
+
+def _said(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    reasons, disagreement = settings["rationales"], settings["disagreement"]
+    if reasons not in AT_MOST:
+        return teacher_says(run, table, disagreement)
+    said = narrower(run, table, disagreement, AT_MOST[reasons])
+    if reasons == "brief":  # on a harmless post there is nothing to point at
+        explained = zip(said["label"], said["explanations"], strict=True)
+        said["explanations"] = [told if label else [] for label, told in explained]
+    return said
 
 
 def shuffled(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -173,17 +184,18 @@ def _read_rationales(asked: Mapping[str, Any], again: bool, table: pd.DataFrame)
     return rows[["id", "label", "explanations"]]
 
 
-def narrower(run: Run, table: pd.DataFrame, disagreement: str) -> pd.DataFrame:
-    """The same, and no quote of a post it calls hateful has more than half of the post's words."""
+def narrower(run: Run, table: pd.DataFrame, disagreement: str, share: float) -> pd.DataFrame:
+    """The same, no quote of a post it calls hateful having more than ``share`` of its words."""
     said = teacher_says(run, table, disagreement)
     said, asked = said.merge(table[["id", "text"]], on="id"), _teacher(run)
-    return _kept(run, asked, f"narrower-{disagreement}", said, partial(_read_narrower, asked))
+    what, ask = f"narrower-{share}-{disagreement}", partial(_read_narrower, asked, share)
+    return _kept(run, asked, what, said, ask)
 
 
-def _read_narrower(asked: Mapping[str, Any], said: pd.DataFrame) -> pd.DataFrame:
+def _read_narrower(asked: Mapping[str, Any], share: float, said: pd.DataFrame) -> pd.DataFrame:
     with scoring.teacher(asked) as classifier:
         p_hate = faithfulness.asking(classifier)
-        return narrowing.of_hateful(p_hate, said.drop(columns="text"), said["text"])
+        return narrowing.of_hateful(p_hate, said.drop(columns="text"), said["text"], share)
 
 
 def _teacher(run: Run) -> dict[str, Any]:

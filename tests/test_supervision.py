@@ -116,17 +116,24 @@ def test_a_cell_shuffles_the_teacher_s_own_rationales(lab, taught):
     assert sum(a != b for a, b in quotes) > 20  # the fake one quotes first words, some are alike
 
 
-def test_narrowed_quotes_are_parts_of_the_teacher_s_on_posts_it_calls_hateful(lab, taught):
-    kinds = ("teacher", "narrowed")
+def test_narrowed_quotes_are_parts_of_the_teacher_s(lab, taught):
+    kinds = ("teacher", "narrowed", "brief")
     more = {"objective": "weighted", "label_source": "teacher"}
     made = [taught(rationales=kind, **more).set_index("text") for kind in kinds]
-    own, narrow = (rows["explanations"].sort_index() for rows in made)
-    assert own.index.equals(narrow.index) and len(own) == 40
-    for text, (before,), (after,) in zip(own.index, own, narrow, strict=True):
-        assert after["input"] in before["input"]
-        assert len(after["input"].split()) <= max(1, len(text.split()) // 2)
+    own, narrow, brief = (rows["explanations"].sort_index() for rows in made)
+    assert own.index.equals(narrow.index) and own.index.equals(brief.index) and len(own) == 40
+    hateful = made[2]["label"].sort_index() == 1
+    assert 0 < hateful.sum() < 40 and not brief[~hateful].any()  # nothing to point at
+    for kind, share in ((narrow, 2), (brief, 4)):
+        for text, (before,), (after,) in zip(
+            own.index[hateful], own[hateful], kind[hateful], strict=True
+        ):
+            assert after["input"] in before["input"]
+            assert len(after["input"].split()) <= max(1, len(text.split()) // share)
+    assert narrow[~hateful].equals(own[~hateful])
     taught(rationales="narrowed", **more)
-    assert lab.opened == ["teacher"] * 3  # P(hate), what it says, narrower; each kept since
+    # P(hate), what it says, narrower to a half and to a quarter; each kept since.
+    assert lab.opened == ["teacher"] * 4
 
 
 def test_smaller_sets_lie_within_larger_ones_and_are_balanced(lab):
