@@ -9,14 +9,16 @@ and posts together.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from hsd_utils import analysis_plan, bootstrap, predictions, statistics
+from hsd_utils import analysis_plan, bootstrap, calibration, predictions, statistics
 from hsd_utils.paths import Run
 
 MEASURES = {"macro_f1": "predicted", "roc_auc": "p_hate"}
 BASELINE = "label_only"
 LEAD = {"comprehensiveness": "comprehensiveness", "above": "above chance"}
+TOGETHER = ("alone", "together", "gain", "ahead of the teacher")
 ABOUT = ("name", "factor", "objective", "label_source", "supervision", "n", "tokens")
 
 
@@ -42,9 +44,7 @@ def summary(
         found = {"metrics": {}, "difference": {}}
         for measure, column in MEASURES.items():
             a = [frame[column].to_numpy() for frame in rows]
-            # A perfect model's measure is 1 on every resample: what is left is the cell's own.
-            alone = _compared(label, a, [label], measure, resamples, seed)
-            found["metrics"][measure] = {k: 1 + alone[k] for k in ("value", "low", "high")}
+            found["metrics"][measure] = _alone(label, a, measure, resamples, seed)
             if BASELINE in said and name != BASELINE:
                 b = [frame[column].to_numpy() for frame in said[BASELINE]]
                 found["difference"][measure] = _compared(label, a, b, measure, resamples, seed)
@@ -81,6 +81,44 @@ def more_posts(
         a, b = ([frame[column].to_numpy() for frame in frames] for frames in said)
         found[measure] = _compared(label, a, b, measure, resamples, seed)
     return found
+
+
+def together(
+    run: Run,
+    done: Sequence[Mapping],
+    rows: Sequence[Mapping],
+    dev: pd.DataFrame,
+    teacher: str,
+    resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """ROC-AUC of the trainings of a cell, of all of them asked as one, and what that gains.
+
+    rows: of ``summary``.  A row a cell of several seeds: cell, labels from, seeds, alone, together
+    (the mean of their log-odds), gain, and how far it is ahead of the cell ``teacher``, each
+    {value, low, high}.  A mean takes out what chance did to each training; what it does not lift
+    is what their labels say.
+    """
+
+    def p_hate(name: str) -> list[np.ndarray]:
+        return [said["p_hate"].to_numpy() for said in trainings(run, done, name, dev, "dev")]
+
+    label, against, made = dev["label"].to_numpy(), p_hate(teacher), []
+    for row in (row for row in rows if len(row["seeds"]) > 1):
+        each = p_hate(row["name"])
+        one, drawn = [calibration.averaged(each)], ("roc_auc", resamples, seed)
+        ahead = _compared(label, one, against, *drawn) if against else bootstrap.absent("not asked")
+        about = {"cell": row["name"], "labels from": row["supervision"], "seeds": len(each)}
+        measured = row["metrics"]["roc_auc"], _alone(label, one, *drawn)
+        measured += _compared(label, one, each, *drawn), ahead
+        made.append(about | dict(zip(TOGETHER, measured, strict=True)))
+    return pd.DataFrame(made, columns=["cell", "labels from", "seeds", *TOGETHER])
+
+
+def _alone(label, a, metric: str, resamples: int, seed: int) -> dict[str, float]:
+    # A perfect model's measure is 1 on every resample: what is left is the cell's own.
+    found = _compared(label, a, [label], metric, resamples, seed)
+    return {key: 1 + found[key] for key in ("value", "low", "high")}
 
 
 def _compared(label, a, b, metric: str, resamples: int, seed: int) -> dict[str, float]:

@@ -42,6 +42,11 @@ def scaled(p_hate, t: float) -> np.ndarray:
     return expit(_odds(p_hate)[:, 0] / t)
 
 
+def averaged(p_hates) -> np.ndarray:
+    """One P(hate) (n,) of several models' (m, n): the sigmoid of their mean log-odds."""
+    return expit(np.mean([_odds(p)[:, 0] for p in p_hates], axis=0))
+
+
 def platt(label, p_hate) -> Callable[[np.ndarray], np.ndarray]:
     """The logistic curve P(hate) (n,) -> calibrated probability (n,), after Platt (1999).
 

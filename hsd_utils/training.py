@@ -27,6 +27,7 @@ os.environ.setdefault("UNSLOTH_RETURN_LOGITS", "1")  # the loss below needs them
 from unsloth import FastLanguageModel  # noqa: E402, I001
 
 import torch  # noqa: E402
+from peft.helpers import disable_input_dtype_casting  # noqa: E402
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState  # noqa: E402
@@ -56,6 +57,12 @@ class DistilTrainer(SFTTrainer):
     def __init__(self, **arguments):
         super().__init__(**arguments)
         self._logged = time.perf_counter()
+
+    def train(self, *arguments, **more):
+        # PEFT widens what an adapter in float32 reads, only for autocast to narrow it again: the
+        # same numbers without, and on a CPU a twelfth of a step less.
+        with disable_input_dtype_casting(self.model):
+            return super().train(*arguments, **more)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         # Left-padded, all answers stand at the end: logits of prompts are not computed.

@@ -87,6 +87,16 @@ def test_a_whole_study_is_summed_up_and_its_final_pairs_are_tested(lab):
     assert {row["quotes"] for row in quotes} == {dev["label"].sum()}
     assert {(row["found"], row["whole"]) for row in quotes} == {(1.0, 0.0)}
 
+    together = {r["cell"]: r for r in json.loads(RUN.table("study_together", "json").read_text())}
+    assert list(together) == ["label_only", "soft", "weighted"]  # the teacher has one seed
+    each = [r["p_hate"] for r in ablations.trainings(RUN, done, "soft", dev, "dev")]
+    mean = roc_auc_score(dev["label"], np.mean([np.log(p / (1 - p)) for p in each], axis=0))
+    told = by["the teacher"]["metrics"]["roc_auc"]["value"]
+    expected = {"alone": soft, "together": mean, "gain": mean - soft}
+    for title, value in (expected | {"ahead of the teacher": mean - told}).items():
+        assert together["soft"][title]["value"] == pytest.approx(value), title
+    assert together["soft"]["seeds"] == 2 and together["soft"]["labels from"] == "teacher"
+
     c2, c4 = found["finals"]
     taught = ablations.trainings(RUN, done, "soft", held_out, "eval")
     (teacher,) = ablations.trainings(RUN, done, "the teacher", held_out, "eval")

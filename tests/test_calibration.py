@@ -40,6 +40,12 @@ def test_scores_that_rank_backwards_or_perfectly_end_at_the_bounds():
     assert np.isfinite(calibration.scaled([0.0, 1.0], 0.1)).all()
 
 
+def test_several_scores_are_averaged_as_log_odds_and_a_certain_one_stays_finite():
+    # Odds of 4 and 1/9 have the geometric mean 2/3, a probability of 0.4.
+    assert calibration.averaged([[0.8, 0.5], [0.1, 0.5]]) == pytest.approx([0.4, 0.5])
+    assert calibration.averaged([[1.0], [0.0]]) == pytest.approx([0.5])
+
+
 def test_the_error_by_hand():
     # two bins of four: scores .2 and .7, hateful shares 1/4 and 3/4
     label, p_hate = [0, 0, 0, 1, 1, 1, 1, 0], [0.2] * 4 + [0.7] * 4
