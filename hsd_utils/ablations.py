@@ -193,10 +193,15 @@ def final_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The final pairs for people, a row a pair."""
     shown = {"p_value": "p (bootstrap)", "p_holm": "p (Holm, of the claim)", "n": "posts"}
     made = [
-        {"claim": row["claim"], "pair": f"{row['a']} - {row['b']}", "seeds": len(row["seeds"])}
-        | {"macro-F1 difference": {"value": row["difference"], **row}}
+        {
+            "claim": row["claim"],
+            "pair": f"{row['a']} - {row['b']}",
+            "seeds": len(row["seeds"]),
+            "macro-F1 difference": row | {"value": row["difference"]},
+            "ROC-AUC difference": row["roc_auc"] | {"value": row["roc_auc"]["difference"]},
+        }
         | {title: row[key] for key, title in shown.items()}
         for row in rows
     ]
-    columns = ["claim", "pair", "seeds", "macro-F1 difference", *shown.values()]
-    return pd.DataFrame(made, columns=columns)
+    columns = ["claim", "pair", "seeds", "macro-F1 difference", "ROC-AUC difference"]
+    return pd.DataFrame(made, columns=[*columns, *shown.values()])

@@ -155,7 +155,7 @@ def _time(found, experiment="share of the seconds a post saved, whole answers", 
     if not (measured := found.get("efficiency")):
         return _untested(experiment, NOT_RUN.format("05"))
     rows = [r for r in measured["rows"] if r["mode"] != "label only"]
-    seconds = {(r["model"], r["batch"]): r["p50"] for r in rows}
+    seconds = {(r["model"], r["batch"]): 1 / r["posts_per_second"] for r in rows}
     shared = [b for m, b in seconds if m == "teacher" and ("student", b) in seconds]
     saved = [1 - seconds["student", batch] / seconds["teacher", batch] for batch in shared]
     value = measured["savings"]["time"]["here"]

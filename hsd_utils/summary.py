@@ -34,7 +34,8 @@ def write(run: Run) -> str:
     seconds = ", ".join(f"{stage} {spent:.0f} s" for stage, spent in manifest["seconds"].items())
     text = f"""# Results of run `{run.name}`
 
-Commits {", ".join(commits)}; {"; ".join(machines)}; {seconds}.
+Commits {", ".join(commits)}; {"; ".join(machines)}. Seconds of each notebook's last execution,
+which takes up answers and checkpoints kept from before: {seconds}.
 
 {describe(metrics)}
 
@@ -48,7 +49,7 @@ Commits {", ".join(commits)}; {"; ".join(machines)}; {seconds}.
 
 def describe(metrics: Mapping[str, Any]) -> str:
     """The tables of a run as Markdown; parts that were not run are left out."""
-    parts = []
+    parts, study = [], metrics.get("study", {})
     if "sampling" in metrics:
         sizes = ", ".join(f"{split} {n}" for split, n in metrics["sampling"]["sizes"].items())
         sources = ", ".join(metrics["sampling"]["read"])
@@ -56,8 +57,8 @@ def describe(metrics: Mapping[str, Any]) -> str:
     if "models" in metrics:
         parts.append(tables.markdown(_main(metrics["models"])))
     if "comparisons" in metrics:
-        parts.append(tables.markdown(paired(metrics["comparisons"])))
-    if tested := metrics.get("study", {}).get("finals"):
+        parts.append(tables.markdown(paired(metrics["comparisons"], study.get("p_holm", {}))))
+    if tested := study.get("finals"):
         parts.append(tables.markdown(ablations.final_table(tested)))
     if "explanations" in metrics:
         parts.append(tables.markdown(_explained(metrics["explanations"]["measures"])))
@@ -78,8 +79,13 @@ def _main(models: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def paired(comparisons: list[Mapping[str, Any]]) -> pd.DataFrame:
-    """Comparisons of two models on the same posts, a row a pair; tests are those of macro-F1."""
+def paired(
+    comparisons: list[Mapping[str, Any]], family: Mapping[str, float | None] | None = None
+) -> pd.DataFrame:
+    """Comparisons of two models on the same posts, a row a pair; tests are those of macro-F1.
+
+    family: claim -> p of Holm's correction with the study's pairs, in place of 04's without them.
+    """
     valued = {(f["b"], f["metric"]): f | {"value": f["difference"]} for f in comparisons}
     rows = [
         {
@@ -87,9 +93,9 @@ def paired(comparisons: list[Mapping[str, Any]]) -> pd.DataFrame:
             "macro-F1 difference": valued[found["b"], "macro_f1"],
             "ROC-AUC difference": valued.get((found["b"], "roc_auc")),
             "p (bootstrap)": found["p_value"],
-            "p (McNemar)": found["mcnemar"]["p_value"],
+            "p (McNemar, first training)": found["mcnemar"]["p_value"],
             "claim": found["claim"],
-            "p (Holm, of the claim)": found["p_holm"],
+            "p (Holm, of the claim)": (family or {}).get(found["claim"], found["p_holm"]),
         }
         for found in comparisons
         if found["metric"] == "macro_f1"
@@ -116,7 +122,7 @@ def _further(cases: Mapping[str, Any], rare: Mapping[str, Any]) -> pd.DataFrame:
             "model": row["model"],
             f"right on functional tests ({cases['posts_of']})": cases["overall"][row["model"]],
             f"precision at {least:.0%} hate": row["precision"],
-            "false positive rate": row["fpr"],
+            "false positive rate, posts as they come": row["fpr"],
         }
         for row in as_it_is
         if row["prevalence"] == least
@@ -134,18 +140,20 @@ def _savings(efficiency: Mapping[str, Any]) -> pd.DataFrame:
 # What a benchmark's table shows: field -> title.  The first is what it is about.
 BENCHMARKS = {
     "teacher": {
+        "posts": "posts",
         "seconds_per_post": "seconds a post",
         "ratio_to_released_loop": "times the loop",
         "tokens_per_second": "answer tokens/s",
         "parse_rate": "parsed",
         "macro_f1": "macro-F1",
-        "agrees_with_loop": "labels as the loop's",
+        "agrees_with_loop": "labels as the loop's, of its posts",
     },
     "training": {"tokens_per_second": "tokens/s", "ratio_to_plain": "times plain"},
     "student": {
+        "posts": "posts",
         "posts_per_second": "posts/s",
         "ratio_to_loop": "times the loop",
-        "agrees_with_loop": "labels as the loop's",
+        "agrees_with_loop": "labels as the loop's, of its posts",
     },
 }
 

@@ -138,7 +138,7 @@ def test_only_people_rate_explanations():
 
 def test_time_memory_and_cost():
     rows = [
-        {"model": m, "batch": b, "p50": s, "mode": "with explanation"}
+        {"model": m, "batch": b, "posts_per_second": 1 / s, "mode": "with explanation"}
         for m, b, s in (
             ("teacher", 1, 2.0),
             ("teacher", 8, 1.0),

@@ -28,7 +28,7 @@ TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings
 TABLES += "explanation_text plausibility faithfulness reasons hatexscore explanations_by "
 TABLES += "transfer functional targets groups prevalence robustness left_out contamination "
 TABLES += "per_target agreement ceiling languages functional_teacher policies breadth "
-TABLES += "study study_finals ratings ratings_agreement ratings_equivalence "
+TABLES += "study study_together study_finals ratings ratings_agreement ratings_equivalence "
 TABLES += "ratings_left_out ratings_disagreements ratings_exposure"
 REAL = ["-p", "01.sources=[davidson, ethos]"]
 MODELS = ("teacher", "base", "student")

@@ -57,6 +57,13 @@ def run(tmp_path, monkeypatch):
     return made
 
 
+def test_a_corrected_p_value_of_the_whole_family_stands_in_place_of_04_s():
+    alone = METRICS["comparisons"][0] | {"claim": "C3", "p_holm": 1.0}
+    told = METRICS | {"comparisons": [alone], "study": {"p_holm": {"C3": 0.5}}}
+    assert "| C3 | 1.000 |" in summary.describe(told | {"study": {}})
+    assert "| C3 | 0.500 |" in summary.describe(told)
+
+
 def test_everything_measured_is_there(run):
     text = summary.write(run)
     assert run.summary.read_text() == text and text.startswith("# Results of run `toy`")
@@ -70,7 +77,8 @@ def test_everything_measured_is_there(run):
         "| iou f1 | n/a | 0.26 (0.15–0.35) |",
         "| time saved | 0.912 | 0.540 |",
         "Commits abc123+, def456; A Chip, 2 cores",
-        "no GPU; Another, 2 cores, no GPU; 01_sampling 9 s, 02_cot_teacher 5 s.",
+        "no GPU; Another, 2 cores, no GPU. Seconds of",
+        "kept from before: 01_sampling 9 s, 02_cot_teacher 5 s.",
         "![f1](figures/f1.png)",
     ):
         assert words in text, words
@@ -122,11 +130,13 @@ def test_a_run_that_is_not_there_is_named(run, monkeypatch, capsys):
 
 MACHINE = {"hardware": {"processor": "A Chip", "cores": 2}}
 BENCH = {
-    "teacher": {"seconds_per_post": 0.7, "ratio_to_released_loop": 33.4, "agrees_with_loop": 0.8},
+    "teacher": {"posts": 192, "seconds_per_post": 0.7, "ratio_to_released_loop": 33.4},
     "training": {"tokens_per_second": 301.0, "ratio_to_plain": 1.25},
-    "student": {"posts_per_second": 61.0, "ratio_to_loop": 4.0, "agrees_with_loop": 1.0},
+    "student": {"posts": 512, "posts_per_second": 61.0, "ratio_to_loop": 4.0},
 }
 BENCH["teacher"] |= {"tokens_per_second": 80.0, "parse_rate": 1.0, "macro_f1": measure(0.64)}
+BENCH["teacher"] |= {"agrees_with_loop": 0.8}
+BENCH["student"] |= {"agrees_with_loop": 1.0}
 
 
 def test_the_benchmarks_tables_are_the_files(run):
@@ -145,10 +155,10 @@ def test_the_benchmarks_tables_are_the_files(run):
     (run.folder / "bench_store.json").write_text(json.dumps(found))
     text = summary.benchmarks(run)
     for words in (
-        "| teacher | seconds a post | times the loop |",
-        "| ours teacher | 0.70 | 33.40 | 80.00 | 1.00 | 0.64 (0.54–0.74) | 0.80 | 2.50 |",
+        "| teacher | posts | seconds a post | times the loop |",
+        "| ours teacher | 192 | 0.70 | 33.40 | 80.00 | 1.00 | 0.64 (0.54–0.74) | 0.80 | 2.50 |",
         "| ours training | 301.00 | 1.25 | 2.50 |",
-        "| ours student | 61.00 | 4.00 | 1.00 | 2.50 |",
+        "| ours student | 512 | 61.00 | 4.00 | 1.00 | 2.50 |",
         "Ours reaches 61% of the roofline, on A Chip, 2 cores.",
         "| ours teacher | 0.70 | 1.00 | 0.50 |",
         "1,200,000 answers in one store: 0.5 GB, appended in 60 s, opened again in 9 s, ",
