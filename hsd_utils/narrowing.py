@@ -2,7 +2,7 @@
 
 A small model quotes a whole post as readily as a phrase of it, which singles nothing out.  Here
 such a quote is halved until it has no more than a share of the post's words: of its first,
-middle and last half the one is kept without which P of the label falls most.  It stays within
+middle and last half the one is kept without which P(hate) falls most.  It stays within
 what the model chose, and nobody has to label anything.
 
     rows = narrowing.of_hateful(faithfulness.asking(classifier), rows, texts)
@@ -22,36 +22,20 @@ Ask = Callable[[Sequence[str]], np.ndarray]  # texts -> P(hate) (n,)
 def of_hateful(p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: float = 0.5):
     """Rationales (label, explanations; a text each), the quotes narrowed where the label is hate.
 
-    What makes a post harmless is all of it, so quotes of the other label stay.
-    """
-    hateful, told = (rows["label"] == 1).fillna(False).astype(bool), rows["explanations"]
-    chosen = pd.Series(list(texts), index=rows.index)[hateful].tolist()
-    narrow = narrowed(p_hate, chosen, [1] * len(chosen), told[hateful].tolist(), share)
-    narrow = pd.Series(narrow, index=rows.index[hateful], dtype=object)
-    return rows.assign(explanations=told.where(~hateful, narrow))
-
-
-def narrowed(
-    p_hate: Ask,
-    texts: Sequence[str],
-    labels: Sequence[int],
-    explanations: Sequence[Sequence[dict]],
-    share: float = 0.5,
-) -> list[list[dict]]:
-    """The explanations of each post, no quote of which has more than ``share`` of its words.
-
-    explanations: as from ``verdict.quotes``.  One word may always be quoted, a quote that does
-    not stand in the post stays, and of quotes that end as the same words the first is kept.
+    There no quote has more than ``share`` of the post's words.  One word may always be quoted, a
+    quote that does not stand in the post stays, and of quotes that end as the same words the
+    first is kept.  What makes a post harmless is all of it, so quotes of the other label stay.
     Three questions a quote and round.  Raises ValueError for a share outside (0, 1].
     """
     if not 0 < share <= 1:
         raise ValueError(f"quotes of a share of {share}: it must lie in (0, 1]")
+    hateful = (rows["label"] == 1).fillna(False).to_numpy(bool)
     most = [max(1, int(share * len(spans.words(text)))) for text in texts]
-    made = [list(told) for told in explanations]
+    texts, made = list(texts), [list(told) for told in rows["explanations"]]
     while wide := [
         (post, n)
-        for post, told in enumerate(made)
-        for n, quote in enumerate(told)
+        for post in np.flatnonzero(hateful)
+        for n, quote in enumerate(made[post])
         if _words(texts[post], quote).sum() > most[post]
     ]:
         halves = [_halves(texts[post], made[post][n], most[post]) for post, n in wide]
@@ -62,10 +46,11 @@ def narrowed(
         ]
         asked = iter(p_hate(without))
         for (post, n), some in zip(wide, halves, strict=True):
-            p = np.array([next(asked) for _ in some])
-            left = np.nan_to_num(p if labels[post] else 1 - p, nan=1.0)  # unread: nothing fell
+            left = np.nan_to_num([next(asked) for _ in some], nan=1.0)  # unread: nothing fell
             made[post][n] = some[left.argmin()]
-    return [_different(told) for told in made]
+    for post in np.flatnonzero(hateful):
+        made[post] = _different(made[post])
+    return rows.assign(explanations=pd.Series(made, index=rows.index, dtype=object))
 
 
 def _words(text: str, quote: dict) -> np.ndarray:

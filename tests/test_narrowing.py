@@ -18,8 +18,13 @@ def told(*phrases, text=TEXT):
     return verdict.quotes(verdict.Parsed(1, given), text)
 
 
-def narrow(quotes, label=1, share=0.5, ask=p_hate, text=TEXT):
-    (made,) = narrowing.narrowed(ask, [text], [label], [quotes], share)
+def narrowed(ask, texts, quotes, share):
+    rows = pd.DataFrame({"label": [1] * len(texts), "explanations": quotes})
+    return narrowing.of_hateful(ask, rows, texts, share)["explanations"].tolist()
+
+
+def narrow(quotes, share=0.5, ask=p_hate, text=TEXT):
+    (made,) = narrowed(ask, [text], [quotes], share)
     return made
 
 
@@ -32,14 +37,6 @@ def test_a_whole_post_becomes_the_words_that_p_hate_rests_on(share):
     assert not quote["whole"] and quote["how"] == "exact"
     assert quote["explanation"] == f"about {TEXT}"
     assert set(quote) == set(told(TEXT)[0])
-
-
-def test_of_not_hate_it_is_what_speaks_against_hate():
-    def calm(texts):
-        return np.array([0.1 if "think" in spans.words(text) else 0.6 for text in texts])
-
-    (quote,) = narrow(told(TEXT), label=0, share=0.12, ask=calm)
-    assert quote["input"] == "think"
 
 
 def test_it_stays_within_the_quote_and_leaves_short_ones_alone():
@@ -57,9 +54,7 @@ def test_quotes_that_end_as_the_same_words_are_given_once():
 
 
 def test_a_word_alone_is_quoted_and_a_post_may_say_nothing():
-    made = narrowing.narrowed(
-        p_hate, ["rotten", TEXT], [1, 1], [told("rotten", text="rotten"), []], 0.5
-    )
+    made = narrowed(p_hate, ["rotten", TEXT], [told("rotten", text="rotten"), []], 0.5)
     assert [quote["input"] for quote in made[0]] == ["rotten"] and made[1] == []
 
 
@@ -70,7 +65,7 @@ def test_posts_are_asked_about_together_round_by_round():
         asked.append(len(texts))
         return p_hate(texts)
 
-    narrowing.narrowed(counting, [TEXT] * 3, [1] * 3, [told(TEXT), told("rotten"), told(TEXT)], 0.2)
+    narrowed(counting, [TEXT] * 3, [told(TEXT), told("rotten"), told(TEXT)], 0.2)
     # Of two posts, from 9 words to 5, 3, 2, 1; of three words there are but two halves.
     assert asked == [6, 6, 4, 4]
 
