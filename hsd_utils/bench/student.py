@@ -18,10 +18,6 @@ from hsd_utils.paths import Run
 
 STUDENT = "SmolLM2-135M-Instruct"
 LOOP, OURS = "transformers, one at a time", "openvino (ours)"
-COLUMNS = (
-    "name posts posts_per_second prompt_tokens_per_second agrees_with_loop peak_memory_bytes "
-    "ratio_to_loop"
-).split()
 
 
 def specs(model: str) -> dict[str, dict]:
@@ -55,7 +51,7 @@ def main(options: argparse.Namespace) -> None:
         "roofline": limit,
         "roofline_fraction": ours["posts_per_second"] / limit["posts_per_second"],
     }
-    systems.save(Run(options.run), "student", result, COLUMNS)
+    systems.save(Run(options.run), "student", result)
 
 
 if __name__ == "__main__":

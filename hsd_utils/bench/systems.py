@@ -4,7 +4,7 @@ A fresh process gives a peak memory that belongs to one system alone.  What a sy
 told as a ratio to the first one, in one run on one machine, since machines differ and are noisy.
 
     rows = systems.run("teacher", {"released loop": {...}, "ours": {...}}, posts)
-    systems.save(Run("reference"), "teacher", {"engines": rows}, ["name", "seconds_per_post"])
+    systems.save(Run("reference"), "teacher", {"engines": rows, "roofline_fraction": 0.4})
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import paths, readers, sampling, tables
+from hsd_utils import paths, readers, sampling, summary, tables
 from hsd_utils.machine import environment
 from hsd_utils.paths import Run
 
@@ -132,11 +132,10 @@ def unshared_tokens(model: str, conversations: list[list[dict]], prefill: str = 
     return sum(map(len, ids)) / len(ids) - len(os.path.commonprefix(ids))
 
 
-def save(run: Run, benchmark: str, result: dict[str, Any], columns: list[str]) -> None:
-    """``outputs/<run>/bench_<benchmark>.json`` with the machine, and a table on the screen."""
+def save(run: Run, benchmark: str, result: dict[str, Any]) -> None:
+    """``outputs/<run>/bench_<benchmark>.json`` with the machine; the run's benchmarks are shown."""
     result = {"engines": result.pop("engines"), **result, "machine": environment()}
     path = run.folder / f"bench_{benchmark}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(tables.to_json(result), encoding="utf-8")
-    print(tables.markdown(pd.DataFrame(result["engines"])[columns]))
-    print(path)
+    print(summary.benchmarks(run), path, sep="\n")

@@ -23,10 +23,6 @@ from hsd_utils.paths import Run
 TEACHER = "Qwen2.5-Coder-1.5B-Instruct"
 LOOP, OURS = "released loop", "openvino (ours)"
 AS_READ = "openvino as it comes, 48 at once"
-COLUMNS = (
-    "name posts seconds_per_post prompt_tokens_per_second tokens_per_second parse_rate macro_f1 "
-    "agrees_with_loop peak_memory_bytes ratio_to_released_loop"
-).split()
 PROFILE = "name posts seconds_per_post answer_tokens parse_rate agrees_with_gold".split()
 
 
@@ -102,7 +98,7 @@ def main(options: argparse.Namespace) -> None:
     if options.profile:
         changed = systems.run("teacher", variants(options.model, options.shots), rows)
         result["profile"] = [{key: row[key] for key in PROFILE} for row in changed]
-    systems.save(Run(options.run), "teacher", result, COLUMNS)
+    systems.save(Run(options.run), "teacher", result)
 
 
 if __name__ == "__main__":

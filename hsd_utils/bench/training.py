@@ -28,7 +28,6 @@ PLAIN, UNSLOTH, OURS = "TRL and PEFT", "Unsloth as it comes", "notebook 03 (ours
 LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "bias": "none"}
 REASON = "It speaks of a group of people and says what the writer thinks of them, in plain words."
 QUIET = {"save_strategy": "no", "report_to": "none", "disable_tqdm": True}
-COLUMNS = "name tokens_per_second step_seconds peak_memory_bytes ratio_to_plain".split()
 
 
 def examples(rows: list[dict]) -> list[dict[str, Any]]:
@@ -162,7 +161,7 @@ def main(options: argparse.Namespace) -> None:
         "roofline": limit,
         "roofline_fraction": ours["tokens_per_second"] / limit["tokens_per_second"],
     }
-    systems.save(Run(options.run), "training", result, COLUMNS)
+    systems.save(Run(options.run), "training", result)
 
 
 if __name__ == "__main__":
