@@ -53,6 +53,18 @@ def _frame(rows: list[dict]) -> pd.DataFrame:
     return frame.astype({"said": "Int64", "label": "Int64", "p_hate": float, "reason": object})
 
 
+def surest(rows: pd.DataFrame, share: float) -> pd.DataFrame:
+    """The share of rows whose P(hate) is farthest from the median, by rank; 1 keeps all.
+
+    At both ends, so that neither label is lost to a teacher that leans to one.  A row without
+    P(hate) is the least sure.  Raises ValueError for a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"the surest {share} of the posts: a share in (0, 1]")
+    far = (rows["p_hate"].rank(pct=True) - 0.5).abs().fillna(0).sort_values(kind="stable")
+    return rows[rows.index.isin(far.index[len(far) - round(share * len(far)) :])]
+
+
 def differing(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows whose label is not the gold one, failures among them."""
     return rows[rows["label"].fillna(-1) != rows["gold"]]

@@ -94,9 +94,7 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
         p = calibration.scaled(p, settings["temperature"])  # above 1, softer (Hinton et al. 2015)
         cut = np.nanmedian(p) if settings["label_source"] == "teacher_median" else 0.5
         rows = rows.assign(p_hate=p, label=(p >= cut).astype(int))[~np.isnan(p)]
-        surest = (rows["p_hate"].rank(pct=True) - 0.5).abs().sort_values(kind="stable")
-        kept = surest.index[len(surest) - round(settings["confident"] * len(surest)) :]
-        rows = rows.loc[rows.index.isin(kept)]
+        rows = rationales.surest(rows, settings["confident"])
     if settings["rationales"] in ("human", "quotes"):
         rows = _marked(run, table, settings["rationales"])
     elif settings["objective"] != "label_only" or settings["tokens_as"]:
