@@ -29,6 +29,10 @@ def trainings(run: Run, done: Sequence[Mapping], name: str, table: pd.DataFrame,
     return [rows[rows["split"] == split].set_index("id").loc[table["id"]] for rows in kept]
 
 
+def _values(frames: Sequence[pd.DataFrame], column: str) -> list[np.ndarray]:
+    return [frame[column].to_numpy() for frame in frames]
+
+
 def summary(
     run: Run, done: Sequence[Mapping], dev: pd.DataFrame, resamples: int, seed: int
 ) -> list[dict[str, Any]]:
@@ -39,14 +43,14 @@ def summary(
     label, made = dev["label"].to_numpy(), []
     names = dict.fromkeys(row["name"] for row in done)
     said = {name: trainings(run, done, name, dev, "dev") for name in names}
-    for name, rows in said.items():
+    for name, frames in said.items():
         mine = [row for row in done if row["name"] == name]
         found = {"metrics": {}, "difference": {}}
         for measure, column in MEASURES.items():
-            a = [frame[column].to_numpy() for frame in rows]
+            a = _values(frames, column)
             found["metrics"][measure] = _alone(label, a, measure, resamples, seed)
             if BASELINE in said and name != BASELINE:
-                b = [frame[column].to_numpy() for frame in said[BASELINE]]
+                b = _values(said[BASELINE], column)
                 found["difference"][measure] = _compared(label, a, b, measure, resamples, seed)
         about = {key: mine[0][key] for key in ABOUT} | {"seeds": [row["seed"] for row in mine]}
         made.append(about | {"split": "dev"} | found)
@@ -78,7 +82,7 @@ def more_posts(
     found = {"posts": [side["n"] for side in sides], "supervision": sides[0]["supervision"]}
     found["seeds"] = [len(side["seeds"]) for side in sides]
     for measure, column in MEASURES.items():
-        a, b = ([frame[column].to_numpy() for frame in frames] for frames in said)
+        a, b = (_values(frames, column) for frames in said)
         found[measure] = _compared(label, a, b, measure, resamples, seed)
     return found
 
@@ -99,13 +103,10 @@ def together(
     {value, low, high}.  A mean takes out what chance did to each training; what it does not lift
     is what their labels say.
     """
-
-    def p_hate(name: str) -> list[np.ndarray]:
-        return [said["p_hate"].to_numpy() for said in trainings(run, done, name, dev, "dev")]
-
-    label, against, made = dev["label"].to_numpy(), p_hate(teacher), []
+    label, made = dev["label"].to_numpy(), []
+    against = _values(trainings(run, done, teacher, dev, "dev"), "p_hate")
     for row in (row for row in rows if len(row["seeds"]) > 1):
-        each = p_hate(row["name"])
+        each = _values(trainings(run, done, row["name"], dev, "dev"), "p_hate")
         one, drawn = [calibration.averaged(each)], ("roc_auc", resamples, seed)
         ahead = _compared(label, one, against, *drawn) if against else bootstrap.absent("not asked")
         about = {"cell": row["name"], "labels from": row["supervision"], "seeds": len(each)}
@@ -172,7 +173,7 @@ def finals(
         sides = [trainings(run, done, pair[side], held_out, "eval") for side in "ab"]
         drawn, tested = {"resamples": plan["resamples"], "seed": seed}, {}
         for name, column in MEASURES.items():
-            a, b = ([rows[column].to_numpy() for rows in side] for side in sides)
+            a, b = (_values(side, column) for side in sides)
             tested[name] = statistics.hierarchical(label, a, b, metric=name, **drawn)
         mine = [row for row in done if row["name"] == pair["a"]]
         about = {"supervision": mine[0]["supervision"], "seeds": [row["seed"] for row in mine]}

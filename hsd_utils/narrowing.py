@@ -29,12 +29,12 @@ def of_hateful(p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: flo
     """
     if not 0 < share <= 1:
         raise ValueError(f"quotes of a share of {share}: it must lie in (0, 1]")
-    hateful = (rows["label"] == 1).fillna(False).to_numpy(bool)
+    hateful = np.flatnonzero((rows["label"] == 1).fillna(False))
     most = [max(1, int(share * len(spans.words(text)))) for text in texts]
     texts, made = list(texts), [list(told) for told in rows["explanations"]]
     while wide := [
         (post, n)
-        for post in np.flatnonzero(hateful)
+        for post in hateful
         for n, quote in enumerate(made[post])
         if _words(texts[post], quote).sum() > most[post]
     ]:
@@ -48,7 +48,7 @@ def of_hateful(p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: flo
         for (post, n), some in zip(wide, halves, strict=True):
             left = np.nan_to_num([next(asked) for _ in some], nan=1.0)  # unread: nothing fell
             made[post][n] = some[left.argmin()]
-    for post in np.flatnonzero(hateful):
+    for post in hateful:
         made[post] = _different(made[post])
     return rows.assign(explanations=pd.Series(made, index=rows.index, dtype=object))
 

@@ -117,8 +117,8 @@ def _said(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.Data
         return teacher_says(run, table, disagreement)
     said = narrower(run, table, disagreement, AT_MOST[reasons])
     if reasons == "brief":  # on a harmless post there is nothing to point at
-        explained = zip(said["label"], said["explanations"], strict=True)
-        said["explanations"] = [told if label else [] for label, told in explained]
+        told = zip(said["label"], said["explanations"], strict=True)
+        said = said.assign(explanations=[quotes if label else [] for label, quotes in told])
     return said
 
 
