@@ -37,12 +37,12 @@ def test_there_are_numbered_stages():
     assert numbers == list(range(1, len(FILES) + 1))
 
 
-def test_the_readme_names_every_table_of_06():
+def test_the_outputs_page_names_every_table_of_06():
     code = "\n".join(sources(paths.NOTEBOOKS / "06_explanations.ipynb"))
     saved = re.findall(r'tables\.save\(\w+, stage\.run, "(\w+)"', code)
-    readme = (paths.REPOSITORY / "README.md").read_text(encoding="utf-8")
+    page = (paths.REPOSITORY / "outputs/README.md").read_text(encoding="utf-8")
     names = {*saved, *report.NAMES, *report.LISTS}
-    assert len(saved) == 7 and not [name for name in names if f"`{name}`" not in readme]
+    assert len(saved) == 7 and not [name for name in names if f"`{name}`" not in page]
 
 
 def test_a_message_tried_in_06_is_no_parameter_and_so_in_no_manifest():

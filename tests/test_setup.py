@@ -143,7 +143,7 @@ def test_version_and_licence_agree():
 def test_data_files_travel_with_the_package():
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["hsd_utils"]
     package = REPOSITORY / "hsd_utils"
-    covered = {path for pattern in patterns for path in package.glob(pattern + "/*")}
+    covered = {p for pattern in patterns for end in ("", "/*") for p in package.glob(pattern + end)}
     data = {p for p in package.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
     assert data <= covered, f"not in package-data: {sorted(map(str, data - covered))}"
 

@@ -1,0 +1,78 @@
+"""What a run showed, in words whose numbers are looked up in its files and never typed.
+
+The words fit one run's outcome, so they stand beside it: ``README.md.j2`` in its folder, a Jinja
+template.  It becomes that folder's README.md; its block ``summary`` goes into the project's, too.
+
+    python -m hsd_utils.findings reference            # writes outputs/reference/README.md
+    python -m hsd_utils.findings reference --readme   # and the summary in README.md
+
+A template has ``metrics`` (metrics.json), ``at(table, column, column=value, ...)`` for a value of
+``tables/`` or ``claims.json``, and the filters ``two`` (0.77), ``ci`` (0.77 (0.74–0.80)) and
+``percent`` (77%).
+"""
+
+import argparse
+import json
+from typing import Any
+
+import jinja2
+
+from hsd_utils import claims, paths, tables
+from hsd_utils.paths import Run
+
+MADE = "<!-- Made by python -m hsd_utils.findings {} from README.md.j2: write there. -->\n"
+
+
+def render(run: Run) -> tuple[str, str]:
+    """The run's README.md and its summary.
+
+    Raises FileNotFoundError without a template, jinja2.UndefinedError where it names what was not
+    measured, and LookupError where not exactly one row of a table fits.
+    """
+    source = run.folder / "README.md.j2"
+    if not source.exists():
+        raise FileNotFoundError(f"write {source.name} in {run.folder.name}: what the run showed")
+    made = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True)
+    made.filters |= {
+        "two": lambda found: tables.interval({"value": _value(found)}),
+        "ci": tables.interval,
+        "percent": lambda found: f"{_value(found):.0%}",
+    }
+    template = made.from_string(source.read_text(encoding="utf-8"))
+    known = {
+        "metrics": json.loads(run.metrics.read_text(encoding="utf-8")),
+        "at": lambda name, column, **where: _at(run, name, column, where),
+    }
+    summary = "".join(template.blocks["summary"](template.new_context(known)))
+    return MADE.format(run.name) + template.render(known) + "\n", summary
+
+
+def _value(found: dict[str, Any] | float) -> float:
+    return float(found["value"] if isinstance(found, dict) else found)
+
+
+def _at(run: Run, name: str, column: str, where: dict[str, Any]) -> Any:
+    path = run.folder / claims.FILE if name == "claims" else run.table(name, "json")
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    fit = [row for row in rows if where.items() <= row.items()]
+    if len(fit) != 1:
+        raise LookupError(f"{len(fit)} rows of {path.name} fit {where}: name one")
+    return fit[0][column]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m hsd_utils.findings", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("run")
+    parser.add_argument("--readme", action="store_true", help="put the summary into README.md too")
+    options = parser.parse_args()
+    run = Run(options.run)
+    text, summary = render(run)
+    (run.folder / "README.md").write_text(text, encoding="utf-8")
+    print(run.folder / "README.md")
+    if options.readme:
+        tables.insert(paths.REPOSITORY / "README.md", "findings", summary)
+
+
+if __name__ == "__main__":
+    main()
