@@ -10,6 +10,7 @@ seeds and posts, takes the place of a comparison of one training.
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,8 @@ SAYS = {
     "C13": "open: other languages, how many demonstrations, human or machine rationales",
 }
 FILE, PAGE = "claims.json", "claims.md"
-PAPER = ("Llama-3-70B-Instruct", "Llama-3-8B-Instruct")
+PAPER = ("llama-3-70b-instruct", "llama-3-8b-instruct")
+PAPER_EVAL = 2000  # posts
 RULE = """\
 *Supported*: the interval lies beyond the null value on the claimed side (and Holm's p-value, \
 where the plan corrects, below alpha). *Not supported*: it lies on the other side. \
@@ -81,12 +83,18 @@ def scaled(found: Mapping[str, Any]) -> str:
     """What was run; "scaled down" unless models and posts are the paper's."""
     models = found.get("teacher", {}).get("model"), found.get("student", {}).get("base")
     drawn = found.get("sampling", {"sizes": {}, "read": {}})
-    same = models == PAPER and "paper_eval" in drawn["read"]
-    teacher, student = (name or "none" for name in models)
+    size, teacher, student = (drawn["sizes"].get("eval", 0), *(name or "none" for name in models))
+    same = (_plain(teacher), _plain(student)) == PAPER
+    same &= "paper_eval" in drawn["read"] and size >= PAPER_EVAL
     return (
         f"{'the paper' if same else 'scaled down'}: teacher {teacher}, student {student}, "
-        f"{drawn['sizes'].get('eval', 0)} evaluation posts of {', '.join(drawn['read']) or 'none'}"
+        f"{size} evaluation posts of {', '.join(drawn['read']) or 'none'}"
     )
+
+
+def _plain(model: str) -> str:
+    """A model's name without owner and make: an endpoint and the hub have their own."""
+    return re.sub(r"^(.*/)?(meta-)?|-bnb-4bit$", "", model.lower())
 
 
 def describe(rows: Sequence[Mapping[str, Any]]) -> str:

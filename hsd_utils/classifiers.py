@@ -43,11 +43,12 @@ def kind(name: str) -> str:
 def hub(name: str, texts: list[str], label: np.ndarray, seed: int) -> Score:
     """Scores of a model of the hub, or of a folder.
 
-    A sequence classifier is taken as it is: P(hate) is that of its hateful labels together.  A
-    plain encoder (BERT, HateBERT) has no head that could say anything, so it is fine-tuned on
-    texts and label (0/1) as all-MiniLM-L6-v2 is.  A generative model is taken for a guard model:
-    the share of "unsafe" where its own template has it answer safe or unsafe, of whatever kind
-    of harm; tried on a small model only, since no guard model can be had here.
+    A sequence classifier is taken as it is: P(hate) is that of its hateful labels together, or of
+    the likeliest where a text may have several labels (toxic-bert).  A plain encoder (BERT,
+    HateBERT) has no head that could say anything, so it is fine-tuned on texts and label (0/1) as
+    all-MiniLM-L6-v2 is.  A generative model is taken for a guard model: the share of "unsafe"
+    where its own template has it answer safe or unsafe, of whatever kind of harm; tried on a small
+    model only, since no guard model can be had here.
     Raises OSError as ``kind``, and ValueError for a classifier none of whose labels means hate.
     """
     made = kind(name)
@@ -122,13 +123,18 @@ def _classifier(model, tokenizer, hateful: list[int]) -> Score:
     import torch
 
     model.eval()
+    several = model.config.problem_type == "multi_label_classification"  # each label for itself
 
     @torch.inference_mode()
     def score(texts: Iterable[str]) -> np.ndarray:
         texts, found = list(texts), []
         for start in range(0, len(texts), BATCH):
             inputs = _encoded(tokenizer, texts[start : start + BATCH]).to(model.device)
-            shares = model(**inputs).logits.float().softmax(-1)[:, hateful].sum(-1)
+            logits = model(**inputs).logits.float()
+            if several:
+                shares = logits.sigmoid()[:, hateful].amax(-1)
+            else:
+                shares = logits.softmax(-1)[:, hateful].sum(-1)
             found.append(shares.cpu().numpy())
         return np.clip(np.concatenate(found).astype(float), 0, 1)
 

@@ -55,10 +55,10 @@ def sampling_counts(counts, dropped: dict | None = None, width: float = PAGE) ->
 
 
 def rationale_ledger(data: dict, width: float = PAGE) -> Figure:
-    """Left: how often the teacher agrees with gold; right: how long its answers are.
+    """Left: how often the teacher agrees with gold; right: how much it answers.
 
     data: ``agreement``, rows of source, label (0/1), value, low, high (shares, see
-    ``statistics.wilson``); ``lengths``, the tokens of each answer.
+    ``statistics.wilson``); ``lengths``, the tokens answered about each post.
     """
     rows = pd.DataFrame(data["agreement"]).dropna(subset=["value"])
     sources = sorted(rows["source"].unique())
@@ -77,7 +77,7 @@ def rationale_ledger(data: dict, width: float = PAGE) -> Figure:
     sns.histplot(x=data["lengths"], ax=right, color=LOOKS["teacher"]["color"], bins=20)
     middle = np.median(data["lengths"])
     right.axvline(middle, color="black", linestyle="--", label=f"median {middle:.0f}")
-    right.set(xlabel="tokens in an answer", ylabel="answers")
+    right.set(xlabel="tokens answered about a post", ylabel="posts")
     right.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     right.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
     return figure

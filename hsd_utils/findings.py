@@ -1,4 +1,4 @@
-"""What a run showed, in words whose numbers are looked up in its files and never typed.
+"""What a run showed, in words that look up in its files what was measured.
 
 The words fit one run's outcome, so they stand beside it: ``README.md.j2`` in its folder, a Jinja
 template.  It becomes that folder's README.md; its block ``summary`` goes into the project's, too.

@@ -20,6 +20,7 @@ from hsd_utils import posts, predictions, statistics, verdict
 from hsd_utils.engines import Answer
 
 DISAGREEMENT = ("keep", "drop", "rationalise")
+PAID = ("prompt_tokens", "answer_tokens", "seconds")
 
 
 def read(sample: pd.DataFrame, p_hate: np.ndarray, answers: Mapping[str, Answer]) -> pd.DataFrame:
@@ -75,17 +76,18 @@ def rationalised(
 ) -> pd.DataFrame:
     """The rows with those of ``sample`` replaced by answers given the gold label.
 
-    An answer that still insists on another label stays as it was.
+    An answer that still insists on another label stays as it was.  What either cost adds up.
     """
     table = rows.set_index("id", drop=False)
     for post in sample.itertuples():
         again = _row(post, answers[post.id])
-        if again["label"] == post.label:
-            paid = table.at[post.id, "seconds"] + again["seconds"]
-            said = table.at[post.id, "said"]
-            again |= {"rationalised": True, "seconds": paid, "said": said}
-            for name, value in again.items():
-                table.at[post.id, name] = value
+        paid = {name: table.at[post.id, name] + again[name] for name in PAID}
+        if again["label"] != post.label:
+            again = {}
+        else:
+            again |= {"rationalised": True, "said": table.at[post.id, "said"]}
+        for name, value in (again | paid).items():
+            table.at[post.id, name] = value
     return table.reset_index(drop=True)
 
 
@@ -110,7 +112,7 @@ def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:
 
     agreement: rows of source, label, posts and the share of answers with the gold label, with a
     Wilson interval; a failed answer agrees with nothing.  quotes_found: share of quotes that
-    stand in their post.  Tokens are means an answer; seconds add up to the time paid.
+    stand in their post.  Tokens are means a post and, like the sum of seconds, of all it was asked.
     """
     by = rows.merge(sample[["id", "source"]], on="id")
     by["agrees"] = by["said"].fillna(-1) == by["gold"]

@@ -57,7 +57,9 @@ def describe(metrics: Mapping[str, Any]) -> str:
     if "models" in metrics:
         parts.append(tables.markdown(_main(metrics["models"])))
     if "comparisons" in metrics:
-        parts.append(tables.markdown(paired(metrics["comparisons"], study.get("p_holm", {}))))
+        elsewhere = {row["claim"]: None for row in study.get("finals", [])}  # of another pair
+        family = study.get("p_holm", {}) | elsewhere
+        parts.append(tables.markdown(paired(metrics["comparisons"], family)))
     if tested := study.get("finals"):
         parts.append(tables.markdown(ablations.final_table(tested)))
     if "explanations" in metrics:
@@ -84,7 +86,8 @@ def paired(
 ) -> pd.DataFrame:
     """Comparisons of two models on the same posts, a row a pair; tests are those of macro-F1.
 
-    family: claim -> p of Holm's correction with the study's pairs, in place of 04's without them.
+    family: claim -> p of Holm's correction with the study's pairs, in place of 04's without them;
+    None where the claim is tested on a pair of the study's.
     """
     valued = {(f["b"], f["metric"]): f | {"value": f["difference"]} for f in comparisons}
     rows = [

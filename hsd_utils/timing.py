@@ -8,6 +8,7 @@ from memory.
 """
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -112,8 +113,18 @@ def peak_bytes() -> int:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    if sys.platform == "linux":
+        return high_water("self")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def high_water(process: int | str) -> int:
+    """Largest memory so far of a process of this Linux, in bytes.
+
+    Not ru_maxrss, which a process inherits from the one that started it.
+    """
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
 
 def _main(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:

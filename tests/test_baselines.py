@@ -175,6 +175,10 @@ def test_a_classifier_of_the_hub_is_taken_as_it_is(tiny, tmp_path):
     assert baselines.supervision(str(tmp_path)) == "as shipped"
     assert found.shape == (2,) and ((found > 0) & (found < 1)).all()
     config = transformers.AutoConfig.from_pretrained(tmp_path)
+    config.problem_type = "multi_label_classification"  # then a label takes nothing from others
+    config.save_pretrained(tmp_path)
+    alone = baselines.fit(str(tmp_path), nothing, 0)(["one post", "another one here"])
+    assert (alone > found).all() and (alone < 1).all()
     config.id2label = {0: "a", 1: "b", 2: "c"}
     config.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="which of its labels is hate"):

@@ -62,6 +62,8 @@ def test_a_corrected_p_value_of_the_whole_family_stands_in_place_of_04_s():
     told = METRICS | {"comparisons": [alone], "study": {"p_holm": {"C3": 0.5}}}
     assert "| C3 | 1.000 |" in summary.describe(told | {"study": {}})
     assert "| C3 | 0.500 |" in summary.describe(told)
+    family = {"C3": None}  # tested on a pair of the study's
+    assert summary.paired([alone], family)["p (Holm, of the claim)"].tolist() == [None]
 
 
 def test_everything_measured_is_there(run):

@@ -1,5 +1,7 @@
 """Timing, with a clock made by hand; costs and savings by hand; one small model for real."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -114,6 +116,13 @@ def test_a_model_is_timed_as_it_was_taught(monkeypatch):
         assert request.messages == prompts.student(text, task)
     last = SPEC | {"trained": {"objective": "joint", "label_first": False}}
     assert {row["mode"] for row in timing._main(last, texts)["rows"]} == {"with explanation"}
+
+
+def test_a_process_has_a_peak_of_its_own_and_not_that_of_the_one_that_started_it():
+    held = b"x" * 300_000_000
+    code = "from hsd_utils import timing; print(timing.peak_bytes())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0 < int(told.stdout) < len(held) < timing.peak_bytes()
 
 
 @pytest.mark.slow

@@ -147,6 +147,4 @@ def _server_peak() -> int | None:
     children = psutil.Process().children()
     if not children or sys.platform != "linux":
         return None
-    with open(f"/proc/{children[0].pid}/status") as status:
-        (peak,) = [line.split()[1] for line in status if line.startswith("VmHWM")]
-    return int(peak) * 1024
+    return timing.high_water(children[0].pid)
