@@ -31,13 +31,15 @@ CHUNK = 256  # posts asked about before their verdicts are written
 
 @dataclass
 class Detector:
-    """A model of a run: what opens it as a classifier, and its threshold of P(hate).
+    """A model of a run: what opens it as a classifier, its threshold of P(hate), and whether the
+    posts it learned from had their mentions and links replaced.
 
     Raises FileNotFoundError from ``of_run`` for a run that was not evaluated.
     """
 
     open: Callable[[], AbstractContextManager[scoring.Classifier]]
     threshold: float
+    anonymise: bool = True
 
     @classmethod
     def of_run(cls, name: str, engine: str | None = None, model: str = "student") -> "Detector":
@@ -54,9 +56,10 @@ class Detector:
                 f"python -m hsd_utils.pipeline demo --run {name}"
             )
         made, evaluated = run.measured(source), run.measured("04_evaluation")
-        threshold = evaluated["models"][model]["threshold"]
+        anonymise = run.parameters("01_sampling")["anonymise"]
+        how = evaluated["models"][model]["threshold"], anonymise
         if model == "teacher":
-            return cls(partial(scoring.teacher, made["teacher"]), threshold)
+            return cls(partial(scoring.teacher, made["teacher"]), *how)
         asked, adapter = dict(evaluated["asked"]), None
         if engine is not None and engine != asked["engine"]:
             asked |= {"engine": engine, "engine_settings": {}}
@@ -67,7 +70,7 @@ class Detector:
                     f"run {name!r} has no student's weights, only what was measured: train it "
                     f"here, for example by python -m hsd_utils.pipeline demo --run {name}-again"
                 )
-        return cls(partial(scoring.student, made["student"], asked, adapter), threshold)
+        return cls(partial(scoring.student, made["student"], asked, adapter), *how)
 
     def read(self, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
         """A verdict for each text, in order; see ``verdicts``."""
@@ -83,9 +86,8 @@ class Detector:
         label and a note that says so; one that is too long is judged by its beginning.
         """
         # Models were measured on cleaned posts; quotes are looked up in the text as given.
-        cleaned = {
-            str(n): sampling.clean_text(t) for n, t in enumerate(texts) if isinstance(t, str)
-        }
+        clean = partial(sampling.clean_text, anonymise=self.anonymise)
+        cleaned = {str(n): clean(t) for n, t in enumerate(texts) if isinstance(t, str)}
         usable = {key: text for key, text in cleaned.items() if text}
         posts = pd.DataFrame({"id": list(usable), "text": list(usable.values())}, dtype=object)
         found = {}
@@ -95,22 +97,37 @@ class Detector:
             # The answer is asked for under the prediction at once: one generation a post.
             rows = classifier.requoted(posts, classifier.explain(posts, p_hate, predicted))
             found = {row["id"]: row for row in rows}
-        return [self._verdict(found.get(str(n)), text) for n, text in enumerate(texts)]
+        return [
+            self._verdict(found.get(str(n)), text, cleaned.get(str(n)))
+            for n, text in enumerate(texts)
+        ]
 
-    def _verdict(self, row: dict[str, Any] | None, text: Any) -> dict[str, Any]:
+    def _verdict(self, row: dict[str, Any] | None, text: Any, cleaned: Any) -> dict[str, Any]:
         if row is None or row["p_hate"] is None:
             note = "no text" if row is None else "no answer: too long for the engine, or it failed"
             return {"label": None, "p_hate": None, "explanations": [], "note": note}
-        notes = ["judged by its beginning"] if prompts.is_cut(sampling.clean_text(text)) else []
+        notes = ["judged by its beginning"] if prompts.is_cut(cleaned) else []
         notes += [f"explanation: {row['reason']}"] if row["reason"] else []
         return {
             "label": row["predicted"],
             "p_hate": row["p_hate"],
-            "explanations": [
-                e | asdict(verdict.locate(e["input"], text)) for e in row["explanations"]
-            ],
+            "explanations": [_as_given(e, cleaned, text) for e in row["explanations"]],
             "note": "; ".join(notes),
         }
+
+
+def _as_given(quote: dict[str, Any], cleaned: str, text: str) -> dict[str, Any]:
+    """The quote with its place in the text as given.
+
+    By whole words where it stands in the cleaned text alone: it has a mention or a link in it.
+    """
+    place = asdict(verdict.locate(quote["input"], text))
+    if place["how"] is None and quote["how"] is not None:
+        words = sampling.words_as_given(text)
+        first = len(cleaned[: quote["start"] + 1].split()) - 1
+        last = len(cleaned[: quote["end"]].split()) - 1
+        place = {"start": words[first][0], "end": words[last][1], "how": quote["how"]}
+    return quote | place
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -124,11 +141,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", choices=("student", "teacher", "base"), default="student")
     parser.add_argument("--engine", help="of base and student (default: the run's)")
     parser.add_argument("--text-column", default="text")
-    parser.add_argument("--id-column", default="id")
+    parser.add_argument("--id-column", help="(default: id, where there is one)")
     options = parser.parse_args(arguments)
     try:
         detector = Detector.of_run(options.run, options.engine, options.model)
-        frame, counts = tables.load(options.posts, [options.text_column], [options.id_column])
+        needed = filter(None, [options.text_column, options.id_column])
+        frame, counts = tables.load(options.posts, [*needed], ["id"])
         done = _write(detector, frame, options)
     except (OSError, ValueError, RuntimeError) as error:
         print(f"detect: {error}", file=sys.stderr)
@@ -145,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _write(detector: Detector, frame: pd.DataFrame, options: argparse.Namespace) -> int:
     """Verdicts as they come; the file has its name only when all rows are in it."""
     part, done = options.output.with_name(options.output.name + ".part"), 0
-    ids = frame[options.id_column] if options.id_column in frame else frame.index + 1
+    ids = frame.get(options.id_column or "id", frame.index + 1)
     verdicts = detector.read(frame[options.text_column])
     with open(part, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")

@@ -126,6 +126,8 @@ def summary(rows: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
 def quoting(classifier: Classifier, posts: pd.DataFrame, seed: int, tried: int = 4) -> dict:
     """What a model's quotes are worth where it is told to explain why posts are hateful, briefly.
 
+    One that writes its explanation first is told so by a schema alone; without one it explains
+    what it thinks, and where that is no hate, nothing is quoted of the post.
     Returns posts, quotes, found and whole (counts), comprehensiveness and its lead over chance,
     ``above``, as {value, low, high} over posts, and both again under ``narrowed``, of the same
     quotes halved by the model's own P(hate) until they have at most half of a post.

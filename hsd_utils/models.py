@@ -142,6 +142,15 @@ def served(name: str) -> Model:
     return Model(name, family, "outside the table", name, "main", "see its model card")
 
 
+def weights(name: str) -> list[str]:
+    """What tells a model's weights from others: their SHA-256, or its hub id and revision."""
+    row, folder = find(name), Path(name)
+    if folder.is_dir():
+        files = sorted(f for f in folder.iterdir() if f.suffix in (".safetensors", ".gguf", ".bin"))
+        return [paths.sha256(file) for file in files]
+    return [digest for digest, _ in row.files.values()] or [f"{row.repository}@{row.revision}"]
+
+
 def fetch(name: str) -> Path:
     """The verified GGUF file of a model, or its folder where it has several files.
 

@@ -45,7 +45,8 @@ def targets(rationales: pd.DataFrame, label_source: str) -> list[dict[str, Any]]
 
     gold: the annotators' label; teacher: the teacher's; teacher_soft: the teacher's, its P(hate)
     spread over the label token.  Raises ValueError where gold is wanted and a rationale explains
-    another label: dropping or rationalising those is notebook 02's choice.
+    another label (dropping or rationalising those is notebook 02's choice), and where P(hate) is
+    wanted and there is none, or it is of a teacher that was then told what to explain.
     """
     if label_source not in LABEL_SOURCES:
         raise ValueError(f"label_source {label_source!r}: one of {', '.join(LABEL_SOURCES)}")
@@ -57,6 +58,13 @@ def targets(rationales: pd.DataFrame, label_source: str) -> list[dict[str, Any]]
             "disagreement='drop' or 'rationalise'"
         )
     soft = label_source == "teacher_soft"
+    if soft and len(rationales) and rationales["p_hate"].isna().all():
+        raise ValueError("teacher_soft needs P(hate): run 02 again with soft_labels=True")
+    if soft and rationales.get("rationalised", pd.Series(dtype=bool)).any():
+        raise ValueError(
+            "a rationale that explains the gold label does not go with the teacher's P(hate): run "
+            "02 again with disagreement='keep' or 'drop'"
+        )
     return [
         {
             "text": row.text,

@@ -62,8 +62,31 @@ def surest(rows: pd.DataFrame, share: float) -> pd.DataFrame:
     """
     if not 0 < share <= 1:
         raise ValueError(f"the surest {share} of the posts: a share in (0, 1]")
-    far = (rows["p_hate"].rank(pct=True) - 0.5).abs().fillna(0).sort_values(kind="stable")
+    rank = rows["p_hate"].rank()
+    far = (rank - rank.mean()).abs().fillna(0).sort_values(kind="stable")
     return rows[rows.index.isin(far.index[len(far) - round(share * len(far)) :])]
+
+
+def shuffled(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Each post with the explanations of another post of its label: form without content.
+
+    Raises ValueError where a label has one post only.
+    """
+    parts = []
+    for _, part in rows.groupby("label"):
+        if len(part) < 2:
+            raise ValueError("shuffled rationales need at least two posts of each label")
+        order = np.random.default_rng(seed).permutation(len(part))
+        moved = part["explanations"].iloc[np.roll(order, 1)].tolist()
+        parts.append(part.iloc[order].assign(explanations=moved))
+    return pd.concat(parts).sort_index()
+
+
+def flipped(rows: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+    """The rows with a share of labels, drawn at random, turned over; soft ones too."""
+    wrong = np.random.default_rng(seed).permutation(len(rows)) < round(share * len(rows))
+    label, p = (rows[name].where(~wrong, 1 - rows[name]) for name in ("label", "p_hate"))
+    return rows.assign(label=label, p_hate=p)
 
 
 def differing(rows: pd.DataFrame) -> pd.DataFrame:

@@ -65,6 +65,14 @@ def clean_text(text: str, anonymise: bool = True) -> str:
     return " ".join(text.split())
 
 
+def words_as_given(text: str) -> list[tuple[int, int]]:
+    """(start, end) in the text of each word that ``clean_text`` leaves or replaces, in order."""
+    kept = [place for place, character in enumerate(text) if not _CONTROL.match(character)]
+    plain = "".join(text[place] for place in kept)
+    found = [word.span() for word in re.finditer(r"\S+", plain)]
+    return [(kept[start], kept[end - 1] + 1) for start, end in found]
+
+
 def deduplicate(table: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
     """One post a text (case aside); texts that occur with both labels go altogether.
 

@@ -2,8 +2,8 @@
 
 The grid is data, ``notebooks/study.yaml``.  Each finished cell is a line in the run's
 ``study/results.jsonl``, appended at once, so that a killed study repeats nothing that is done.
-Cells are judged on ``dev``, with the threshold that is best on ``cal``; of ``eval`` a final cell
-gets the texts, and notebook 08 alone reads their labels, through the ledger.
+Cells are judged on ``dev``, with ``cal``'s best threshold; of ``eval`` a final cell gets the texts,
+and notebook 08 alone reads their labels, through the ledger.
 
     python -m hsd_utils.study reference --minutes 25
 """
@@ -119,15 +119,15 @@ def settings(run: Run, cell: Mapping[str, Any]) -> dict[str, Any]:
         raise FileNotFoundError(f"run {run.name} is not evaluated here yet: execute 01 to 04 first")
     left = ("run", "recipe", "further_seeds", "reveal")
     known = {k: v for k, v in run.parameters(TRAINING).items() if k not in left}
-    return known | cell["changes"] | {"seed": cell["seed"]}
+    steps = {"max_steps": -1} if "epochs" in cell["differs"] else {}  # they would override epochs
+    return known | steps | cell["changes"] | {"seed": cell["seed"]}
 
 
 def key(run: Run, cell: Mapping[str, Any], size: int) -> str:
-    """What a finished cell is known by: its settings, the samples, the teacher."""
+    """What a finished cell is known by: its settings, the samples, how both models are asked."""
     samples = [paths.sha256(run.sample(split)) for split in paths.SPLITS]
-    teacher = run.measured("02_cot_teacher")["teacher"]
-    teacher = [teacher.get(name) for name in ("model", "engine", "prompt")]
-    whole = json.dumps([settings(run, cell), cell["final"], size, samples, teacher], sort_keys=True)
+    asked = supervision.known_as(supervision.teacher(run)), run.measured("04_evaluation")["asked"]
+    whole = json.dumps([settings(run, cell), cell["final"], size, samples, asked], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 

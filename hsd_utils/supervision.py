@@ -47,6 +47,8 @@ def check(settings: Mapping[str, Any]) -> None:
         raise ValueError("teacher_median goes with label_only: a rationale explains its own label")
     if settings["disagreement"] == "rationalise" and not explained:
         raise ValueError("rationalise goes with rationales: for labels alone, label_source: gold")
+    if settings["disagreement"] == "rationalise" and settings["label_source"] == "teacher_soft":
+        raise ValueError("rationalise goes with hard labels: P(hate) was another's explanation")
     if settings["rationales"] in ("human", "quotes") and settings["label_source"] != "gold":
         raise ValueError("marked words go with the label they were marked for, label_source: gold")
     for change in settings["prompts"]:
@@ -58,6 +60,8 @@ def posts_for(run: Run, settings: Mapping[str, Any], size: int) -> pd.DataFrame:
 
     What ``distil`` lacks comes from the sources as it comes, not balanced.
     """
+    if size < 1:
+        raise ValueError("no post is left to learn from: more posts of a cell, or a larger `size`")
     distil = posts.read_jsonl(run.sample("distil"))
     if size <= len(distil):
         return contamination.spread(distil, ["source", "label"], size)
@@ -105,8 +109,8 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
     if rows.empty:
         raise ValueError("no post is left to learn from: look at confident and disagreement")
     if settings["rationales"] == "shuffled":
-        rows = shuffled(rows, settings["seed"])
-    rows = flipped(rows, settings["noise"], settings["seed"])
+        rows = rationales.shuffled(rows, settings["seed"])
+    rows = rationales.flipped(rows, settings["noise"], settings["seed"])
     soft = settings["label_source"] == "teacher_soft"
     return objectives.targets(rows, "teacher_soft" if soft else "teacher")
 
@@ -122,33 +126,11 @@ def _said(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.Data
     return said
 
 
-def shuffled(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Each post with the explanations of another post of its label: form without content.
-
-    Raises ValueError where a label has one post only.
-    """
-    parts = []
-    for _, part in rows.groupby("label"):
-        if len(part) < 2:
-            raise ValueError("shuffled rationales need at least two posts of each label")
-        order = np.random.default_rng(seed).permutation(len(part))
-        moved = part["explanations"].iloc[np.roll(order, 1)].tolist()
-        parts.append(part.iloc[order].assign(explanations=moved))
-    return pd.concat(parts).sort_index()
-
-
-def flipped(rows: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
-    """The rows with a share of labels, drawn at random, turned over; soft ones too."""
-    wrong = np.random.default_rng(seed).permutation(len(rows)) < round(share * len(rows))
-    label, p = (rows[name].where(~wrong, 1 - rows[name]) for name in ("label", "p_hate"))
-    return rows.assign(label=label, p_hate=p)
-
-
 def teacher_p(run: Run, table: pd.DataFrame, changes=({},)) -> np.ndarray:
     """The teacher's P(hate) (n,), mean over prompts, each 02's prompt with some words changed."""
     each = []
     for change in changes:
-        asked = _teacher(run)
+        asked = teacher(run)
         asked["prompt"] = asked["prompt"] | change
         each.append(_kept(run, asked, "p_hate", table, partial(_read_p, asked)))
     return np.mean([rows["p_hate"].to_numpy(float) for rows in each], axis=0)
@@ -165,7 +147,7 @@ def teacher_says(run: Run, table: pd.DataFrame, disagreement: str) -> pd.DataFra
     disagreement: as in notebook 02.  "rationalise" has it explain the gold label where it had
     said the other.
     """
-    asked, again = _teacher(run), disagreement == "rationalise"
+    asked, again = teacher(run), disagreement == "rationalise"
     what, ask = "told" if again else "says", partial(_read_rationales, asked, again)
     rows = _kept(run, asked, what, table, ask)
     usable = rows["label"].notna() & (rows["explanations"].str.len() > 0)
@@ -185,7 +167,7 @@ def _read_rationales(asked: Mapping[str, Any], again: bool, table: pd.DataFrame)
 def narrower(run: Run, table: pd.DataFrame, disagreement: str, share: float) -> pd.DataFrame:
     """The same, no quote of a post it calls hateful having more than ``share`` of its words."""
     said = teacher_says(run, table, disagreement)
-    said, asked = said.merge(table[["id", "text"]], on="id"), _teacher(run)
+    said, asked = said.merge(table[["id", "text"]], on="id"), teacher(run)
     what, ask = f"narrower-{share}-{disagreement}", partial(_read_narrower, asked, share)
     return _kept(run, asked, what, said, ask)
 
@@ -196,7 +178,8 @@ def _read_narrower(asked: Mapping[str, Any], share: float, said: pd.DataFrame) -
         return narrowing.of_hateful(p_hate, said.drop(columns="text"), said["text"], share)
 
 
-def _teacher(run: Run) -> dict[str, Any]:
+def teacher(run: Run) -> dict[str, Any]:
+    """How 02 asked its teacher."""
     asked = run.measured("02_cot_teacher")["teacher"]
     return {key: value for key, value in asked.items() if key not in ("ledger", "disagreement")}
 
@@ -205,16 +188,27 @@ def _kept(
     run: Run, asked: dict, what: str, table: pd.DataFrame, ask: Callable[[pd.DataFrame], Any]
 ) -> pd.DataFrame:
     """Rows of all posts of the table, in its order; those not kept from before are asked for."""
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
-    path = run.study(f"teacher-{what}-{digest}.jsonl")
-    if path.exists():
+    path = run.study(f"teacher-{what}-{_digest(known_as(asked))}.jsonl")
+    wanted = table[["id"]].assign(post=table["text"].map(_digest))
+    value = "p_hate" if what == "p_hate" else "label"
+    known = predictions.load(path) if path.exists() else wanted.assign(**{value: None})
+    known = known.dropna(subset=value)  # what had no answer is asked about again
+    same = wanted.merge(known[["id", "post"]])["id"]  # and another post under the same id
+    missing = table[~table["id"].isin(same)]
+    if len(missing):
+        fresh = ask(missing).merge(wanted, on="id")
+        predictions.write(pd.concat([known[~known["id"].isin(fresh["id"])], fresh]), path)
         known = predictions.load(path)
-        missing = table[~table["id"].isin(known["id"])]
-        rows = pd.concat([known, ask(missing)]) if len(missing) else known
-    else:
-        rows = ask(table)
-    predictions.write(rows, path)
-    return table[["id"]].merge(predictions.load(path), on="id")
+    return wanted.merge(known, on=["id", "post"]).drop(columns="post")
+
+
+def known_as(asked: Mapping[str, Any]) -> str:
+    """What a teacher's answers hang on: how it is asked, and the prompt as it now reads."""
+    return json.dumps([asked, prompts.teacher("", **asked["prompt"])], sort_keys=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _marked(run: Run, table: pd.DataFrame, whose: str) -> pd.DataFrame:

@@ -1,22 +1,19 @@
 """Rationales to student: Unsloth QLoRA with TRL's SFTTrainer, the same code on GPU and CPU.
 
-What it is taught, and how much each token of that counts, is said in ``objectives``; here are
-the model, its trainer, the checkpoints that a killed training goes on from, and the check that
-the student on disk answers like the one in memory.
+What it is taught, and how much each token of that counts, is said in ``objectives``; what a killed
+training goes on from, in ``checkpoints``.  Here are the model, its trainer, and the check that the
+student on disk answers like the one in memory.
 
     python -m hsd_utils.training outputs/demo/students/joint-0 < conversations.json
 """
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from hsd_utils import models, paths
 
@@ -30,8 +27,7 @@ import torch  # noqa: E402
 from peft.helpers import disable_input_dtype_casting  # noqa: E402
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 from tqdm import tqdm  # noqa: E402
-from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState  # noqa: E402
-from transformers.trainer_utils import get_last_checkpoint  # noqa: E402
+from transformers import EarlyStoppingCallback, TrainerCallback  # noqa: E402
 from trl import SFTConfig, SFTTrainer  # noqa: E402
 
 from hsd_utils import objectives  # noqa: E402
@@ -129,6 +125,7 @@ def trainer(
         save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
+        restore_callback_states_from_checkpoint=True,  # how much patience is left
         prediction_loss_only=True,
         logging_steps=0.05,  # of all steps: twenty points, whatever the length
         logging_first_step=True,
@@ -152,40 +149,6 @@ def trainer(
         if weight.requires_grad:
             weight.data = weight.data.float()
     return made
-
-
-def fingerprint(train: list[dict], dev: list[dict], **recipe: Any) -> str:
-    """Hash of everything a training depends on: its examples and its recipe."""
-    whole = json.dumps([train, dev, recipe], sort_keys=True, default=str)
-    return hashlib.sha256(whole.encode()).hexdigest()
-
-
-def last_checkpoint(folder: Path, fingerprint: str) -> str | None:
-    """Where an interrupted training of the same fingerprint goes on, or None.
-
-    Checkpoints of another training in the same folder are removed, and one whose writing was
-    interrupted.
-    """
-    checkpoints, stamp = folder / "checkpoints", folder / "fingerprint"
-    if not stamp.exists() or stamp.read_text() != fingerprint:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        stamp.write_text(fingerprint)
-    for place in checkpoints.glob("checkpoint-*"):
-        if not (place / "trainer_state.json").exists():  # Trainer writes it last
-            shutil.rmtree(place)
-    return get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-
-
-def train(trainer: DistilTrainer, folder: Path, fingerprint: str) -> None:
-    """Train, go on from the last checkpoint of the same fingerprint, or take what is finished."""
-    checkpoint, finished = last_checkpoint(folder, fingerprint), folder / "finished"
-    if checkpoint and finished.exists():
-        trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
-        trainer._load_best_model()
-        return
-    trainer.train(resume_from_checkpoint=checkpoint)
-    finished.touch()
 
 
 def log(trainer: DistilTrainer) -> list[dict[str, float]]:

@@ -38,7 +38,7 @@ def fit(targets: Mapping[str, list[dict]], settings: Mapping[str, Any], folder: 
 
 def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) -> dict:
     from hsd_utils import training  # isort: skip (first: Unsloth patches what others import)
-    from hsd_utils import objectives
+    from hsd_utils import checkpoints, models, objectives
 
     model, tokenizer = training.load(asked["student"], asked["max_length"], asked["four_bit"])
     lora, arguments = recipe(asked)
@@ -59,11 +59,12 @@ def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) 
     tokens = _tokens(train)
     if asked["tokens_as"]:  # as many tokens as that objective sees of the same posts
         more = _tokens(encoded(targets["distil"], asked["tokens_as"])) / tokens
-        arguments["num_train_epochs"] *= more
+        arguments |= {"num_train_epochs": arguments["num_train_epochs"] * more, "max_steps": -1}
     patience = asked["patience"]
     trainer = training.trainer(model, tokenizer, train, dev, folder, patience=patience, **arguments)
     whole = {key: asked[key] for key in ("student", "four_bit", "patience")} | lora | arguments
-    training.train(trainer, folder, training.fingerprint(train, dev, **whole))
+    whole["weights"] = models.weights(asked["student"])
+    checkpoints.train(trainer, folder, checkpoints.fingerprint(train, dev, **whole))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     log, state = training.log(trainer), trainer.state

@@ -230,13 +230,14 @@ def test_the_page_has_every_claim_and_its_scale(run):
 
 def test_the_papers_models_on_the_papers_posts_are_not_scaled_down():
     drawn = {"sizes": {"eval": 2001}, "read": {"paper_eval": {}}}
-    models = "Llama-3-70B-Instruct", "unsloth/llama-3-8b-Instruct-bnb-4bit"
-    found = {"teacher": {"model": models[0]}, "student": {"base": models[1]}}
-    assert claims.scaled(found | {"sampling": drawn}).startswith("the paper: ")
-    assert claims.scaled(found | {"sampling": drawn | {"read": {"ethos": {}}}})[:6] == "scaled"
-    assert claims.scaled(found | {"sampling": drawn | {"sizes": {"eval": 60}}})[:6] == "scaled"
-    found["teacher"]["model"] = "meta-llama/Meta-Llama-3-70B-Instruct"  # as an endpoint calls it
-    assert claims.scaled(found | {"sampling": drawn}).startswith("the paper: ")
+    found = {"student": {"base": "unsloth/llama-3-8b-Instruct-bnb-4bit"}, "sampling": drawn}
+    for owner in ("", "meta-llama/Meta-"):
+        teacher = {"model": f"{owner}Llama-3-70B-Instruct"}
+        assert claims.scaled(found | {"teacher": teacher})[:9] == "the paper"
+    for other in ({"read": {"ethos": {}}}, {"sizes": {"eval": 60}}):
+        assert (
+            claims.scaled(found | {"teacher": teacher, "sampling": drawn | other})[:6] == "scaled"
+        )
 
 
 def test_the_readme_gets_the_table_and_a_run_that_is_not_there_is_named(run, tmp_path, monkeypatch):

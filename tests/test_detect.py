@@ -2,73 +2,22 @@
 
 import csv
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from fakes import FakeEngine, Slipping
+from detected import ASKED, Toy, prepare
+from fakes import FakeEngine
 
 from hsd_utils import detect, engines, prompts
 from hsd_utils.detect import Detector, main
 from hsd_utils.engines import Answer
 from hsd_utils.paths import Run
 
-TRAINED = {"base": "toy", "objective": "joint", "label_first": True, "folder": "joint-0"}
-ASKED = {"engine": "toy", "engine_settings": {}, "constrained": False, "max_tokens": 50}
-
-
-@dataclass
-class Toy:
-    """Hate is what has the word 'awful'; its quote is that word.  Counts what it is asked."""
-
-    identity: dict = field(default_factory=lambda: {"engine": "toy", "model": "toy"})
-    constrained: bool = False
-    streams: bool = False
-    grammars: bool = False
-    batch: int = 1
-    files: list = field(default_factory=list)
-    asked: list = field(default_factory=list)
-    stop_after: int = 10**9
-    reason: str = "it says so"
-
-    def __call__(self, requests):
-        for request in reversed(list(requests)):  # answers come in any order
-            if len(self.asked) >= self.stop_after:
-                raise KeyboardInterrupt
-            text = request.messages[-1]["content"].split("\n\n", 1)[1]
-            self.asked.append(text)
-            hate = "awful" in text
-            if request.choices:
-                shares = [0.1, 0.9] if hate else [0.9, 0.1]
-                yield Answer(request.key, "", 5, 2, 0.1, "choices", shares)
-            else:
-                quote = next((w for w in text.split() if "awful" in w), text.split()[0])
-                said = json.dumps(quote)[1:] + f', "explanation": "{self.reason}"' + "}]}"
-                yield Answer(request.key, request.prefill + said, 5, 9, 0.1, "stop")
-
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """A run that was evaluated, and the engine that its student runs in."""
-    monkeypatch.setenv("HSD_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path / "outputs"))
-    run = Run("demo")
-    run.results("04_evaluation").parent.mkdir(parents=True)
-    run.results("03_qlora_distillation").write_text(json.dumps({"student": TRAINED}))
-    evaluated = {"asked": ASKED, "models": {"student": {"threshold": 0.5}}}
-    run.results("04_evaluation").write_text(json.dumps(evaluated))
-    run.student("joint-0").mkdir(parents=True)
-    (run.student("joint-0") / "adapter_model.safetensors").touch()
-    engine, opened = Toy(), []
-
-    def load(name, model, **settings):
-        opened.append((name, model, settings))
-        return engine
-
-    monkeypatch.setattr(engines, "load", load)
-    engine.opened = opened
-    return engine
+    return prepare(tmp_path, monkeypatch)
 
 
 def write(path, texts, **columns):
@@ -240,11 +189,3 @@ def test_teacher_and_base_read_posts_too(toy, monkeypatch, model, settings):
     (found,) = Detector.of_run("demo", model=model).read(["awful people"])
     assert (found["p_hate"], found["label"]) == (0.6, 0) and toy.opened[0][2] == settings
     assert found["explanations"][0]["explanation"] == "because it is False"
-
-
-def test_a_quote_that_slipped_is_asked_for_again(toy, monkeypatch):
-    fake = Slipping({"awful people": 0.6})
-    monkeypatch.setattr(engines, "load", lambda *a, **k: fake)
-    (found,) = Detector.of_run("demo").read(["awful people"])
-    (quote,) = found["explanations"]
-    assert (quote["input"], quote["how"], found["label"]) == ("awful people", "exact", 1)

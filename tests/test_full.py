@@ -150,7 +150,7 @@ from hsd_utils import objectives, training
 folder = Path(sys.argv[1])
 loaded = t.untaught()
 trainer = t.start(loaded, folder, num_train_epochs=6)
-training.train(trainer, folder, "one")
+checkpoints.train(trainer, folder, "one")
 loaded[0].save_pretrained(folder)
 log = [(r["step"], round(r.get("loss", r.get("dev_loss")), 3)) for r in training.log(trainer)]
 (folder / "log.json").write_text(str(log))

@@ -206,6 +206,11 @@ def test_other_models_are_named_by_hub_id_or_folder(tmp_path):
         models.find("SmolLM3")
     with pytest.raises(ValueError, match="no file to fetch"):
         models.fetch("owner/other")
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    one = models.weights(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"two")  # trained anew into the same folder
+    assert models.weights(str(tmp_path)) != one
+    assert models.weights("owner/other") == ["owner/other@main"]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,8 @@ def test_resolve_keeps_what_can_be_learned(disagreement, kept):
 def test_the_surest_are_at_both_ends_and_what_was_not_read_goes_first():
     rows = pd.DataFrame({"p_hate": [0.9, 0.6, np.nan, 0.55, 0.1, 0.7, 0.8, 0.95]})
     assert rationales.surest(rows, 1.0).equals(rows)
-    assert rationales.surest(rows, 3 / 8).index.tolist() == [0, 4, 7]
+    assert rationales.surest(rows, 2 / 8).index.tolist() == [4, 7]  # one at each end
+    assert rationales.surest(rows, 5 / 8).index.tolist() == [0, 3, 4, 6, 7]
     assert rationales.surest(rows, 7 / 8).index.tolist() == [0, 1, 3, 4, 5, 6, 7]
     for share in (0, 1.5):
         with pytest.raises(ValueError, match="a share in"):

@@ -7,7 +7,16 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from studied import GRID, RUN, Lab
 
-from hsd_utils import analysis_plan, metrics, pipeline, predictions, provenance, study, trial
+from hsd_utils import (
+    analysis_plan,
+    metrics,
+    pipeline,
+    predictions,
+    prompts,
+    provenance,
+    study,
+    trial,
+)
 
 
 @pytest.fixture
@@ -177,7 +186,7 @@ def test_a_cell_that_fails_is_said_and_left_for_the_next_call(lab, grid, monkeyp
     assert order(study.finished(RUN, made, 16)[1]) == ["weighted-0", "weighted-1"]
 
 
-def test_other_settings_posts_or_sizes_are_other_cells(lab, grid):
+def test_other_settings_posts_sizes_or_prompts_are_other_cells(lab, grid, monkeypatch):
     (first, soft, *_) = grid()["cells"]
     keys = {study.key(RUN, first, 16), study.key(RUN, first, 8), study.key(RUN, soft, 16)}
     keys.add(study.key(RUN, first | {"seed": 1}, 16))
@@ -186,6 +195,16 @@ def test_other_settings_posts_or_sizes_are_other_cells(lab, grid):
     RUN.sample("cal").write_text(samples + "\n")
     keys.add(study.key(RUN, first, 16))
     assert len(keys) == 6
+    told, evaluated = (RUN.measured(s) for s in ("02_cot_teacher", "04_evaluation"))
+    shorter = told["teacher"] | {"max_tokens": 40}
+    provenance.write_json(RUN.results("02_cot_teacher"), {"teacher": shorter})
+    keys.add(study.key(RUN, first, 16))
+    other = evaluated | {"asked": {"engine": "another"}}
+    provenance.write_json(RUN.results("04_evaluation"), other)
+    keys.add(study.key(RUN, first, 16))
+    monkeypatch.setattr(prompts, "teacher", lambda text, **_: f"put otherwise: {text}")
+    keys.add(study.key(RUN, first, 16))
+    assert len(keys) == 9
     manifest = json.loads(RUN.stage_manifest(study.TRAINING).read_text())
     manifest["parameters"]["further_seeds"] = [8]  # 03's own, which no cell is trained with
     provenance.write_json(RUN.stage_manifest(study.TRAINING), manifest)

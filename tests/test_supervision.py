@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit, logit
 from studied import RUN, Lab
 
-from hsd_utils import supervision
+from hsd_utils import rationales, supervision
 
 SETTINGS = {"objective": "label_only", "label_source": "gold", "rationales": "teacher"}
 SETTINGS |= {"disagreement": "keep", "noise": 0.0, "temperature": 1.0, "confident": 1.0}
@@ -62,6 +62,29 @@ def test_only_posts_not_asked_about_before_are_asked_about(lab, monkeypatch):
     assert len(supervision.teacher_p(RUN, table.head(25))) == 25 and seen == [15]
 
 
+def test_other_posts_under_known_ids_and_those_without_an_answer_are_asked_about(lab, monkeypatch):
+    table, failing = lab.samples["distil"].head(8), True
+
+    def read(asked, rows):
+        found = rows["text"].str.len() / 1000
+        return rows[["id"]].assign(p_hate=found.where(~(rows["id"].index < 2) | (not failing)))
+
+    monkeypatch.setattr(supervision, "_read_p", read)
+    assert np.isnan(supervision.teacher_p(RUN, table)).tolist() == [True] * 2 + [False] * 6
+    failing = False
+    assert not np.isnan(supervision.teacher_p(RUN, table)).any()
+    other = table.assign(text=table["text"] + "!")
+    assert supervision.teacher_p(RUN, other) == pytest.approx(other["text"].str.len() / 1000)
+
+
+def test_no_posts_and_p_hate_beside_another_s_reason_are_refused(lab):
+    with pytest.raises(ValueError, match="no post is left to learn from"):
+        supervision.posts_for(RUN, SETTINGS, 0)
+    mixed = {"label_source": "teacher_soft", "objective": "weighted"}
+    with pytest.raises(ValueError, match="rationalise goes with hard labels"):
+        supervision.check(SETTINGS | mixed | {"disagreement": "rationalise"})
+
+
 def test_the_surest_are_those_farthest_from_the_median_at_both_ends(lab, taught):
     table = lab.samples["distil"]
     rank = pd.Series(supervision.teacher_p(RUN, table), table["text"]).rank(pct=True)
@@ -98,12 +121,12 @@ def test_noise_turns_so_many_labels_over_and_soft_ones_with_them(lab, taught):
 def test_shuffled_rationales_are_another_post_s_of_the_same_label():
     rows = pd.DataFrame({"label": [0, 1] * 10, "explanations": [[{"input": i}] for i in range(20)]})
     for seed in range(5):
-        moved = supervision.shuffled(rows, seed)
+        moved = rationales.shuffled(rows, seed)
         came = np.array([e[0]["input"] for e in moved["explanations"]])
         assert (came != np.arange(20)).all() and sorted(came) == list(range(20))
         assert (came % 2 == moved["label"]).all() and moved.index.equals(rows.index)
     with pytest.raises(ValueError, match="two posts of each label"):
-        supervision.shuffled(rows.head(3), 0)
+        rationales.shuffled(rows.head(3), 0)
 
 
 def test_a_cell_shuffles_the_teacher_s_own_rationales(lab, taught):

@@ -1,5 +1,6 @@
 """What a student should answer: whose label it is taught."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -32,3 +33,7 @@ def test_targets_of_each_label_source():
         objectives.targets(table, "silver")
     with pytest.raises(ValueError, match="1 rationales explain a label that is not the gold one"):
         objectives.targets(table.assign(gold=[0, 0, 1]), "gold")
+    with pytest.raises(ValueError, match="needs P.hate.: run 02 again with soft_labels=True"):
+        objectives.targets(table.assign(p_hate=np.nan), "teacher_soft")
+    with pytest.raises(ValueError, match="does not go with the teacher's P.hate."):
+        objectives.targets(table.assign(rationalised=[False, True, False]), "teacher_soft")

@@ -14,41 +14,7 @@ from hsd_utils import training  # Unsloth goes before torch and transformers
 import torch  # isort: skip
 from transformers import TrainerCallback  # isort: skip
 
-from hsd_utils import objectives, paths, prompts  # isort: skip
-
-
-def test_fingerprints_tell_trainings_apart():
-    some, of, recipe = [{"input_ids": [1]}], training.fingerprint, {"r": 8, "alpha": 1}
-    one = of(some, [], **recipe)
-    assert one == of(some, [], alpha=1, r=8)
-    others = {of([{"input_ids": [2]}], [], **recipe), of([], some, **recipe), of(some, [], r=16)}
-    assert len({one, *others}) == 4
-
-
-def checkpoint(folder, step, whole=True):
-    place = folder / "checkpoints" / f"checkpoint-{step}"
-    place.mkdir(parents=True)
-    (place / "adapter_model.safetensors").write_bytes(b"x")
-    if whole:
-        (place / "trainer_state.json").write_text("{}")
-    return str(place)
-
-
-def test_another_training_s_checkpoints_are_dropped_and_one_s_own_found(tmp_path):
-    folder = tmp_path / "students" / "joint-0"
-    assert training.last_checkpoint(folder, "one") is None
-    checkpoint(folder, 4), (last := checkpoint(folder, 12))
-    assert training.last_checkpoint(folder, "one") == last
-    assert training.last_checkpoint(folder, "another") is None
-    assert training.last_checkpoint(folder, "one") is None
-    assert not (folder / "checkpoints").exists()
-
-
-def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path):
-    training.last_checkpoint(tmp_path / "s", "one")
-    whole = checkpoint(tmp_path / "s", 4)
-    checkpoint(tmp_path / "s", 8, whole=False)
-    assert training.last_checkpoint(tmp_path / "s", "one") == whole
+from hsd_utils import checkpoints, objectives, paths, prompts  # isort: skip
 
 
 def test_the_log_has_losses_of_both_kinds_and_nothing_else():
@@ -126,7 +92,7 @@ def taught(loaded, tmp_path_factory):
     """The folder of a trained student, its trainer, weights, and answers before it was saved."""
     folder = tmp_path_factory.mktemp("students") / "whole"
     trainer = start(loaded, folder)
-    training.train(trainer, folder, "one")
+    checkpoints.train(trainer, folder, "one")
     model, tokenizer, _ = loaded
     weights = copy.deepcopy(lora(model))
     model.save_pretrained(folder)
@@ -171,12 +137,12 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, taught, tmp_path):
     trainer = start(loaded, folder)
     trainer.add_callback(Killed())
     with pytest.raises(KeyboardInterrupt):
-        training.train(trainer, folder, "one")
+        checkpoints.train(trainer, folder, "one")
     paid = training.log(trainer)[-1]["seconds"]
-    found = training.last_checkpoint(folder, "one")
+    found = checkpoints.last(folder, "one")
     assert found.endswith("checkpoint-3")
     again = start(loaded, folder)
-    training.train(again, folder, "one")
+    checkpoints.train(again, folder, "one")
     # The same but for rounding, which is not the same from run to run.
     learned, other = moved(weights, loaded[2]), moved(lora(loaded[0]), loaded[2])
     assert (learned - other).norm() < 0.01 * learned.norm()
@@ -189,9 +155,10 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, taught, tmp_path):
 
     finished = start(loaded, folder)
     finished.add_callback(Killed())  # would stop it, if it trained
-    training.train(finished, folder, "one")
+    checkpoints.train(finished, folder, "one")
     assert training.log(finished) == log
     assert torch.equal(moved(lora(loaded[0]), loaded[2]), other)
+    assert again.args.restore_callback_states_from_checkpoint  # see test_checkpoints
 
 
 @pytest.mark.slow

@@ -102,10 +102,8 @@ class Engine(Protocol):
 
 def identify(engine: str, package: str, model: str, **more: str) -> dict[str, Any]:
     """An engine's identity: its version, and hashes or hub revision of the model's weights."""
-    row = models.find(model)
-    weights = [digest for digest, _ in row.files.values()] or [f"{row.repository}@{row.revision}"]
     described = {"engine": engine, "version": version(package), "model": model}
-    return described | {"weights": weights} | more
+    return described | {"weights": models.weights(model)} | more
 
 
 def load(engine: str, model: str, **settings) -> Engine:

@@ -1,0 +1,37 @@
+"""The detector's quotes stand in the text as it was given, whatever cleaning did to it."""
+
+from dataclasses import asdict
+
+import pytest
+from detected import prepare
+from fakes import Slipping
+
+from hsd_utils import detect, engines, sampling, verdict
+from hsd_utils.detect import Detector
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    return prepare(tmp_path, monkeypatch)
+
+
+def test_a_quote_with_a_mention_or_a_link_is_found_in_the_text_as_given(toy):
+    given = "Really\u200b  @someone_awful, see https://a.example/x now"
+    detector = Detector.of_run("demo")
+    for quote, there in (("@user", "@someone_awful,"), ("http now", "https://a.example/x now")):
+        cleaned = sampling.clean_text(given)
+        place = asdict(verdict.locate(quote, cleaned))
+        assert place["how"] is not None
+        found = detect._as_given({"input": quote, **place}, cleaned, given)
+        assert given[found["start"] : found["end"]] == there and found["how"] == place["how"]
+    assert detector.anonymise  # as its run did; else names stay what they are
+    Detector(detector.open, 0.5, False).read([given]).__next__()
+    assert "@someone_awful" in toy.asked[-1]
+
+
+def test_a_quote_that_slipped_is_asked_for_again(toy, monkeypatch):
+    fake = Slipping({"awful people": 0.6})
+    monkeypatch.setattr(engines, "load", lambda *a, **k: fake)
+    (found,) = Detector.of_run("demo").read(["awful people"])
+    (quote,) = found["explanations"]
+    assert (quote["input"], quote["how"], found["label"]) == ("awful people", "exact", 1)
