@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import prompts, sampling, scoring, verdict
+from hsd_utils import prompts, sampling, scoring, spans, verdict
 from hsd_utils.paths import Run
 from hsd_utils.ratings import spreadsheet
 from hsd_utils.readers import tables
@@ -123,7 +123,7 @@ def _as_given(quote: dict[str, Any], cleaned: str, text: str) -> dict[str, Any]:
     """
     place = asdict(verdict.locate(quote["input"], text))
     if place["how"] is None and quote["how"] is not None:
-        words = sampling.words_as_given(text)
+        words = spans.as_given(text)
         first = len(cleaned[: quote["start"] + 1].split()) - 1
         last = len(cleaned[: quote["end"]].split()) - 1
         place = {"start": words[first][0], "end": words[last][1], "how": quote["how"]}

@@ -23,7 +23,7 @@ POOL = 4  # posts looked at for each one asked for
 
 # Control characters that are not white space, and invisible ones that hide or reorder text.
 # Joiners and direction marks stay: emoji, Persian and Hebrew need them.
-_CONTROL = re.compile(
+CONTROL = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u2060\u202a-\u202e\u2066-\u2069\ufeff]"
 )
 _LINK = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
@@ -59,18 +59,10 @@ def clean(table: pd.DataFrame, anonymise: bool = True) -> tuple[pd.DataFrame, di
 
 
 def clean_text(text: str, anonymise: bool = True) -> str:
-    text = unicodedata.normalize("NFC", _CONTROL.sub("", text))
+    text = unicodedata.normalize("NFC", CONTROL.sub("", text))
     if anonymise:
         text = _USER.sub("@user", _LINK.sub("http", text))
     return " ".join(text.split())
-
-
-def words_as_given(text: str) -> list[tuple[int, int]]:
-    """(start, end) in the text of each word that ``clean_text`` leaves or replaces, in order."""
-    kept = [place for place, character in enumerate(text) if not _CONTROL.match(character)]
-    plain = "".join(text[place] for place in kept)
-    found = [word.span() for word in re.finditer(r"\S+", plain)]
-    return [(kept[start], kept[end - 1] + 1) for start, end in found]
 
 
 def deduplicate(table: pd.DataFrame) -> tuple[pd.DataFrame, dict]:

@@ -14,11 +14,20 @@ from itertools import pairwise
 
 import numpy as np
 
+from hsd_utils import sampling
+
 _WORD = re.compile(r"\S+")
 
 
 def words(text: str) -> list[str]:
     return _WORD.findall(text)
+
+
+def as_given(text: str) -> list[tuple[int, int]]:
+    """(start, end) in the text of each word that ``sampling.clean_text`` leaves or replaces."""
+    kept = [place for place, character in enumerate(text) if not sampling.CONTROL.match(character)]
+    found = [word.span() for word in _WORD.finditer("".join(text[place] for place in kept))]
+    return [(kept[start], kept[end - 1] + 1) for start, end in found]
 
 
 def marked(text: str, spans: Iterable) -> np.ndarray:

@@ -111,16 +111,15 @@ def rated(kind="human", low=-0.05, high=0.05, correct=0.95, complete=1.0):
     shares = {"correct_own": measure(correct, correct - 0.02, correct + 0.02)}
     shares["complete"] = measure(complete, complete - 0.02, complete - 1e-16)  # as Wilson's end
     # On the sheet as it was drawn, and of so few pairs, all is worse.
-    sheet, wide = measure(0.5, 0.4, 0.6), measure(-0.3, -0.4, -0.2)
-    few = test | wide | {"equivalent": False}
-    given = [
-        {"model": "student", "posts": "all", "question": q, "share": sheet, "population": s}
-        for q, s in shares.items()
-    ]
-    pairs = [("all", test), ("both right", few)]
-    tests = [{"question": "complete", "posts": p, "population": t} for p, t in pairs]
-    human = {"kind": kind, "equivalence": [test | {"difference": few} for test in tests]}
-    return EMPTY | {"explanations": {"human": human | {"shares": given}}}
+    sheet, few = measure(0.5, 0.4, 0.6), test | measure(-0.3, -0.4, -0.2) | {"equivalent": False}
+    every, question = {"model": "student", "posts": "all"}, {"question": "complete"}
+    human = {"kind": kind, "shares": [], "equivalence": []}
+    for q, share in shares.items():
+        human["shares"].append(every | {"question": q, "share": sheet, "population": share})
+    for posts, found in (("all", test), ("both right", few)):
+        told = question | {"posts": posts, "population": found, "difference": few}
+        human["equivalence"].append(told)
+    return EMPTY | {"explanations": {"human": human}}
 
 
 def test_only_people_rate_explanations():
@@ -232,12 +231,10 @@ def test_the_papers_models_on_the_papers_posts_are_not_scaled_down():
     drawn = {"sizes": {"eval": 2001}, "read": {"paper_eval": {}}}
     found = {"student": {"base": "unsloth/llama-3-8b-Instruct-bnb-4bit"}, "sampling": drawn}
     for owner in ("", "meta-llama/Meta-"):
-        teacher = {"model": f"{owner}Llama-3-70B-Instruct"}
-        assert claims.scaled(found | {"teacher": teacher})[:9] == "the paper"
+        found["teacher"] = {"model": f"{owner}Llama-3-70B-Instruct"}
+        assert claims.scaled(found)[:9] == "the paper"
     for other in ({"read": {"ethos": {}}}, {"sizes": {"eval": 60}}):
-        assert (
-            claims.scaled(found | {"teacher": teacher, "sampling": drawn | other})[:6] == "scaled"
-        )
+        assert claims.scaled(found | {"sampling": drawn | other})[:6] == "scaled"
 
 
 def test_the_readme_gets_the_table_and_a_run_that_is_not_there_is_named(run, tmp_path, monkeypatch):
