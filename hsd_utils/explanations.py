@@ -52,8 +52,9 @@ GROUPS = {
     "poor people": "poor people, homeless people, homeless",
 }
 NAMES = {name: group for group, names in GROUPS.items() for name in names.split(", ")}
-# "Black man" is no mention of men: of two names at one place the longer one counts.
-_GROUP = re.compile(rf"\b(?:{'|'.join(sorted(NAMES, key=len, reverse=True))})\b", re.I)
+# "Black man" is no mention of men: of two names at one place the longer one counts.  Letters
+# are those of ASCII: re.I alone takes İ for i, and ``lower`` makes something else of it.
+_GROUP = re.compile(rf"\b(?ai:{'|'.join(sorted(NAMES, key=len, reverse=True))})\b")
 
 # What an explanation concludes.  Words that deny or oppose an attack outweigh words of attack,
 # since who denies one has to name it.
@@ -134,9 +135,10 @@ def features(sample: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     made = []
     for post, row, reason in zip(sample.itertuples(), rows.itertuples(), reasons, strict=True):
         given = list(row.explanations)
-        located = [e for e in given if e["how"] is not None]
-        found = {"id": post.id, "quotes": len(given), "found": len(located)}
-        found |= {"hallucinated": len(given) - len(located)}
+        quoted = [e for e in given if e["input"]]  # a reason may come without a quote
+        located = [e for e in quoted if e["how"] is not None]
+        found = {"id": post.id, "quotes": len(quoted), "found": len(located)}
+        found |= {"hallucinated": len(quoted) - len(located)}
         found |= {"whole": sum(bool(e["whole"]) for e in located)}
         found |= {"fuzzy": sum(e["how"] == "fuzzy" for e in located)}
         found |= {"missed": _missed(post, located), "explained": float(bool(reason))}
@@ -213,7 +215,7 @@ def split(
 def annotators(sample: pd.DataFrame) -> pd.DataFrame:
     """The human explanations of a sample as rows like a model's: the reference.
 
-    Posts with an explanation or marked words only; without a sentence its text is "".
+    Posts with an explanation or marked words only; of the two the one that is missing is "".
     """
     told = sample["explanation"].notna() | (sample["rationale"].str.len() > 0)
     rows = []
@@ -224,6 +226,9 @@ def annotators(sample: pd.DataFrame) -> pd.DataFrame:
             | {"start": a, "end": b, "how": "exact", "whole": b - a == len(post.text)}
             for n, (a, b) in enumerate(post.rationale)
         ]
+        if reason and not given:
+            nowhere = {"start": None, "end": None, "how": None, "whole": False}
+            given = [{"input": "", "explanation": reason} | nowhere]
         rows.append({"id": post.id, "predicted": int(post.label), "explanations": given})
     return pd.DataFrame(rows, columns=["id", "predicted", "explanations"])
 

@@ -39,8 +39,11 @@ PARTS = ("htc", "qf", "tgi", "cc")
 FORMS = ("adapted", "corrected")
 MASK = "[mask]"  # in capitals ``prompts.shield`` would take it for a token of a template
 _WORDS = re.compile(r"[^\w\s]+")
-# Single first words of the groups' names, as the published matching takes them: "black", "old".
-_BEGINNINGS = {" ".join(n.split()[:k]) for n in NAMES for k in range(1, len(n.split()) + 1)}
+# First words of the groups' names, as the published matching takes them: "black", "old"; bare as
+# the words they are looked for in: "non binary", and never "non" alone.
+_BEGINNINGS = {
+    _WORDS.sub(" ", " ".join(n.split()[:k])) for n in NAMES for k in range(1, len(n.split()) + 1)
+}
 
 
 def measure(p_hate: Ask, texts: Sequence[str], rows: pd.DataFrame, form: str) -> pd.DataFrame:
@@ -97,7 +100,7 @@ def components(
         qf = np.maximum(p - p_masked, 0) if corrected else abs(p - p_masked)
     else:
         qf = 1 - abs(p - p_masked)
-    if np.isnan(qf):
+    if np.isnan([p, qf]).any():
         return dict.fromkeys((*PARTS, "score"), np.nan)
     if predicted:
         agree = names

@@ -107,7 +107,8 @@ def dots(axes, rows: Mapping[str, Mapping[str, dict]], named: Mapping[str, dict]
         reach = [measured["value"] - measured["low"], measured["high"] - measured["value"]]
         at = np.array(list(found)) + 0.7 * ((place + 0.5) / len(named) - 0.5)
         dot = {"color": look["color"], "fmt": look["marker"], "label": name} | style
-        axes.errorbar(measured["value"], at, xerr=reach, **dot)
+        # An end may lie a last bit on the wrong side of its value.
+        axes.errorbar(measured["value"], at, xerr=np.clip(reach, 0, None), **dot)
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
 

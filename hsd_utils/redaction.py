@@ -16,6 +16,7 @@ from typing import Any
 import regex
 
 RUN = 5  # words in a row that no released text may share with its post; fewer in a shorter post
+SHORT = 3  # words of the shortest post that is looked for in what is not about it
 # Where words are written without spaces, each character counts as one.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 _WORD = regex.compile(rf"(?V1)[{_UNSPACED}]|[\w--[{_UNSPACED}]]+")
@@ -32,12 +33,13 @@ def strip(told: str, text: str, quotes: Iterable[tuple[int, int]] = (), least: i
     """``told`` without the words of a post: strings, and in their place [start, end) in ``text``.
 
     Taken out are runs of ``least`` words of the post (all of a shorter post) and its ``quotes``,
-    whatever their case and punctuation.
+    whatever their case and punctuation; what has no words, as emoji, where it stands as it is.
     """
     said, there = _words(told), _words(text)
+    places = sorted(quotes, key=lambda place: place[0] - place[1])  # longest first
     quoted = [
         [(word, start + a, start + b) for word, a, b in _words(text[start:end])]
-        for start, end in sorted(quotes, key=lambda place: place[0] - place[1])  # longest first
+        for start, end in places
     ]
     parts, done, at = [], 0, 0
     while at < len(said):
@@ -48,7 +50,20 @@ def strip(told: str, text: str, quotes: Iterable[tuple[int, int]] = (), least: i
             parts += [told[done : said[at][1]], *_places(told, said[at:], text, run)]
             done = said[at + len(run) - 1][2]
         at += max(1, len(run))
-    return [part for part in [*parts, told[done:]] if part]
+    parts, whole = [*parts, told[done:]], (0, len(text))
+    for start, end in [whole, *places]:
+        words = text[start:end]
+        if words.strip() and not _words(words):
+            parts = [piece for part in parts for piece in _cut(part, words, [start, end])]
+    return [part for part in parts if part]
+
+
+def _cut(part: str | list[int], words: str, place: list[int]) -> Parts:
+    """A part with ``place`` wherever ``words`` stand in it."""
+    if not isinstance(part, str):
+        return [part]
+    first, *rest = part.split(words)
+    return [first, *chain.from_iterable((place, piece) for piece in rest)]
 
 
 def fill(parts: Parts, text: str) -> str:
@@ -126,10 +141,12 @@ def filled(row: dict, post) -> dict:
 def refuse_text(files: dict[str, list], about: dict, texts: dict[str, str]) -> None:
     """Raises ValueError where a string shares ``RUN`` words (all of a shorter post) with a post.
 
-    What was told about a post is compared with that post, anything else with all of them.
+    What was told about a post is compared with that post, anything else with all posts of
+    ``SHORT`` words and more: one or two words are shared by chance.
     """
-    grams = {words: _grams(text, RUN) for words, text in texts.items()}
-    every = set().union(*grams.values())
+    every = set()
+    for text in texts.values():
+        every |= _grams(text, min(RUN, max(SHORT, len(_words(text)))))
     for name, rows in (files | {"release.json": [about]}).items():
         for row in rows:
             text = texts.get(row.get("id"), "")
@@ -138,7 +155,8 @@ def refuse_text(files: dict[str, list], about: dict, texts: dict[str, str]) -> N
             least = max(1, min(RUN, len(_words(text))))
             rest = {k: v for k, v in row.items() if k not in ("explanations", "written")}
             shared = any(_grams(s, least) & _grams(text, least) for s in _strings(told))
-            if shared or any(_grams(string, RUN) & every for string in _strings(rest)):
+            known = (_grams(s, n) & every for s in _strings(rest) for n in range(SHORT, RUN + 1))
+            if shared or any(known):
                 raise ValueError(f"{name}: a row would tell words of a post; nothing was written")
 
 

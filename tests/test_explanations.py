@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from hsd_utils import bootstrap, corpus, explanations, posts, prompts
+from hsd_utils.explanations import GROUPS
 
 STANCES = {
     "It demeans women.": 1,
@@ -46,6 +47,8 @@ def test_groups_are_whole_names_and_the_longer_one_counts():
     text = "Women, and the women's choir"
     assert [text[a:b] for a, b in explanations.mentions(text, {"women"})] == ["Women", "women"]
     assert explanations.mentions(text, {"Muslims"}) == []
+    for text in ("İslam", "ıslamic", "girlſ"):  # letters that re.I takes for those of a name
+        assert explanations.named(text) == set() and explanations.mentions(text, GROUPS) == []
 
 
 def test_every_target_of_the_corpus_is_a_group_that_its_posts_name():
@@ -127,6 +130,10 @@ def test_people_are_rows_like_a_models():
     marked = explanations.annotators(table.assign(explanation=None))["explanations"]
     assert [explanations.sentence(given) for given in marked] == [""]  # words and no reason
     assert found["predicted"].tolist() == [1, 1]
+    assert explanations.sentence(found["explanations"][1]) == "A sentence."  # about no words
+    counted = explanations.features(table.iloc[[0, 3]], found)
+    assert counted["quotes"].tolist() == [2, 0] and counted["hallucinated"].tolist() == [0, 0]
+    assert counted["explained"].tolist() == [1, 1]
     assert explanations.annotators(SAMPLE.assign(rationale=[[]] * 4)).empty
 
 

@@ -213,8 +213,8 @@ def test_people_count_and_a_judge_is_held_against_them(ask, table, monkeypatch):
     run = prepared(ask, table)
     monkeypatch.setattr(engines, "load", lambda *_, **__: Judge())
     names, shown = executed(rated_posts=10, rater="rater-0a1b")
-    items = names["items"]
-    assert len(items) == 14 and run.ratings_key.exists()
+    items, free = names["items"], names["open_posts"]  # of 20, 10 are on the sheet
+    assert len(items) == 14 and run.ratings_key.exists() and len(free) == 10
     differ = names["told"]["teacher"]["predicted"] != names["told"]["student"]["predicted"]
     assert names["apart"] == pytest.approx(differ.mean())  # of all of eval, by the weights
     assert sorted(path.name for path in run.ratings("").glob("*.csv")) == [

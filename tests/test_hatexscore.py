@@ -92,6 +92,9 @@ def test_first_words_of_a_name_count_in_the_published_form_only():
     said = row("It repeats old lies about a burden.", "burden")  # "old people" is a group
     assert hatexscore.score(said, 0.9, 0.1, "adapted")["tgi"] == 1
     assert hatexscore.score(said, 0.9, 0.1, "corrected")["tgi"] == 0
+    said = row("It demeans non-binary people.", "burden")
+    assert hatexscore.score(said, 0.9, 0.1, "adapted")["tgi"] == 1
+    assert hatexscore.score(row("It is non-hateful."), 0.9, 0.1, "adapted")["tgi"] == 0
 
 
 def test_words_that_conclude_the_other_label_are_no_conclusion_in_the_corrected_form():
@@ -102,8 +105,9 @@ def test_words_that_conclude_the_other_label_are_no_conclusion_in_the_corrected_
 
 
 def test_a_missing_probability_is_missing():
-    found = hatexscore.components(1, float("nan"), 0.3, True, True, corrected=True)
-    assert all(math.isnan(value) for value in found.values())
+    for masked in (0.3, None):
+        found = hatexscore.components(1, float("nan"), masked, True, True, corrected=True)
+        assert all(math.isnan(value) for value in found.values())
     assert math.isnan(hatexscore.components(0, 0.2, float("nan"), True, True, False)["score"])
 
 

@@ -118,6 +118,17 @@ def test_an_empty_csv_is_marked_human_and_wants_consent(items, tmp_path):
     assert found.loc[0, "complete"] == "yes" and found.loc[0, "side"] == "A"
 
 
+def test_each_rater_of_a_csv_consents_and_empty_rows_are_no_rows(filled, items, given):
+    edited(filled, lambda rows: rows.append([" "] * len(rows[0])))
+    assert_frame_equal(spreadsheet.read(filled, items), given)
+
+    def another(rows):
+        rows[1][2:4] = "rater-0a1b", ""
+
+    with pytest.raises(ValueError, match="csv: rater-0a1b has not written yes under consent"):
+        spreadsheet.read(edited(filled, another), items)
+
+
 def test_a_csv_from_another_spreadsheet_program_is_read(filled, items, given):
     with open(filled, newline="", encoding="utf-8-sig") as file:
         rows = list(csv.reader(file))
@@ -126,14 +137,15 @@ def test_a_csv_from_another_spreadsheet_program_is_read(filled, items, given):
     assert_frame_equal(spreadsheet.read(filled, items), given)
 
 
-def test_a_csv_that_was_damaged_names_rater_and_item(filled, items):
+@pytest.mark.parametrize("name", spreadsheet.SHOWN)
+def test_a_csv_that_was_damaged_names_rater_and_item(filled, items, name):
     def sort_one_column(rows):
-        at = rows[0].index("text")
+        at = rows[0].index(name)
         for row, text in zip(rows[1:], sorted(row[at] for row in rows[1:]), strict=True):
             row[at] = text
 
     whole = filled.read_bytes()
-    with pytest.raises(ValueError, match=r"rater-sim1, item-\d+ [AB]: beside another"):
+    with pytest.raises(ValueError, match=rf"sim1, item-\d+ [AB]: beside another item's {name}"):
         spreadsheet.read(edited(filled, sort_one_column), items)
     filled.write_bytes(whole)
     with pytest.raises(ValueError, match="number of cells"):

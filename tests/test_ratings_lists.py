@@ -61,6 +61,15 @@ def test_how_much_each_rater_saw_is_counted_from_what_came_back(run):
     assert json.loads(run.table("ratings_exposure", "json").read_text()) == found
 
 
+def test_the_interval_of_all_and_of_none_ends_there():
+    items, key = drawn(count=40, n=8, checks=0)
+    for weights, word, end in (([0.2, 0.7, 1.1, 2], "yes", "high"), ([1, 0.5, 0.25], "no", "low")):
+        known = [row | {"weight": weight} for row, weight in zip(key, weights, strict=False)]
+        table = rate(lambda *_, word=word: word, ["rater-aaaa"], (items, known))
+        share = results.measure(table, known, margin=0.1)["shares"][0]["population"]
+        assert share["value"] == share[end] == (word == "yes")
+
+
 def test_lists_without_an_entry_and_of_simulated_raters(run):
     items, key = SHEET
     lists = report.save_lists(rate(yes, raters=["rater-aaaa"]), items, key, run)
@@ -69,6 +78,8 @@ def test_lists_without_an_entry_and_of_simulated_raters(run):
     checks = [item["item"] for item in key if item["check"]]
     few = rate(yes)[lambda t: t["item"].isin(checks)]
     assert report.save_lists(few, items, key, run)["ratings_disagreements"].empty
+    found = results.measure(few, key, margin=0.1)  # of no post anything
+    assert {row["n"] for row in found["shares"]} == {0} and report.save(found, run)
     lists = report.save_lists(ratings.simulate(items), items, key, run)
     assert set(lists["ratings_disagreements"]["ratings"]) == {"simulated"}
     for name in report.LISTS:

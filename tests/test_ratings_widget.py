@@ -212,6 +212,8 @@ def test_posts_are_blurred_until_revealed_and_blurred_again(opened, items):
     assert 'class="hsd-blur"' not in form.card.value
     type_in(form, "0")
     assert 'class="hsd-blur"' in form.card.value
+    type_in(form, "rb")  # back from a post that is clear
+    assert form.place[0] == "item-001" and 'class="hsd-blur"' in form.card.value
 
 
 def test_a_hostile_post_stays_text(opened, items):
@@ -233,3 +235,16 @@ def test_another_person_sheet_or_a_real_name_is_refused(opened, items, tmp_path)
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(ValueError, match="nobody consented"):
         read(tmp_path / "empty.jsonl", items)
+
+
+def test_a_line_that_no_form_writes_and_a_rater_without_consent_are_refused(opened, items):
+    form = opened()
+    type_in(form, "y1")
+    whole, answer = form.path.read_text(), lines(form)[-1]
+    for wrong in ([], 1, {"text": "a post"}, answer | {"question": "x"}, answer | {"side": None}):
+        form.path.write_text(whole + json.dumps(wrong) + "\n")
+        with pytest.raises(ValueError, match="form.jsonl, line 4: no form writes that"):
+            read(form.path, items)
+    form.path.write_text(whole + json.dumps(answer | {"rater": "rater-9999"}) + "\n")
+    with pytest.raises(ValueError, match="form.jsonl: rater-9999 has not consented"):
+        read(form.path, items)

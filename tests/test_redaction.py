@@ -23,6 +23,8 @@ TEXTS = {"a": "one two three four five six", "b": "kind"}
         ("他说你好世界吧", "你好世界吧", [], ["他说", [0, 5]]),
         ("", "a", [], []),
         ("Smiles.", "🙂", [(0, 1)], ["Smiles."]),
+        ("Says 🙂🙁, 🙂!", "a 🙂🙁", [(2, 3), (2, 4)], ["Says ", [2, 4], ", ", [2, 3], "!"]),
+        ("All is 🙂.", "🙂", [], ["All is ", [0, 1], "."]),
     ],
 )
 def test_words_of_the_post_become_places(told, text, quotes, expected):
@@ -69,6 +71,12 @@ def test_what_is_said_of_a_post_is_looked_at_word_by_word():
     redaction.refuse_text({"f": [{"id": "b", "written": ["no more than ", [0, 4]]}]}, {}, TEXTS)
     with pytest.raises(ValueError, match="^f: a row would tell words of a post"):
         redaction.refuse_text({"f": [{"id": "b", "written": ["a Kind word"]}]}, {}, TEXTS)
+
+
+def test_a_short_post_is_looked_for_elsewhere_from_three_words_on():
+    redaction.refuse_text({"f": [{"note": "a kind word"}]}, {}, {"a": "Kind word"})
+    with pytest.raises(ValueError, match="would tell words of a post"):
+        redaction.refuse_text({"f": [{"note": "a kind word"}]}, {}, {"a": "A kind word!"})
 
 
 @pytest.mark.parametrize("told", ["Two, three FOUR five-six", {"one two three four five": 1}])

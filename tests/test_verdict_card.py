@@ -129,5 +129,7 @@ def test_figures_leave_out_what_is_null():
     data = {"token f1": {"teacher": some, "student": none}, "quotes found": {"student": some}}
     figure = explanation_figures.measures(data)
     assert dots(figure.axes[0]) == 2
+    rounded = {"value": 0.3, "low": 0.1 + 0.2, "high": 0.3 - 1e-16}
+    explanation_figures.measures({"token f1": {"teacher": rounded}})
     figure.canvas.draw()
     plt.close("all")

@@ -59,7 +59,7 @@ class Form:
         answered = {_place(e) for e in self.events if e["event"] == "answer"}
         self.open = [place for place in self.places if place not in answered]
         self.back = None  # a place gone back to
-        self.stopped = self.revealed = False
+        self.stopped, self.revealed = False, None  # revealed: an item
         self.agreed = any(event["event"] == "consent" for event in self.events)
         self._build()
         self._update()
@@ -83,8 +83,9 @@ class Form:
         elif key == "b":
             at = self.places.index(self.place) if self.place else len(self.places)
             self.back = self.places[max(at - 1, 0)]
-        elif key == "r":
-            self.revealed = not self.revealed
+        elif key == "r" and self.place:
+            item = self.place[0]
+            self.revealed = None if self.revealed == item else item
         elif key in KEYS and self.place:
             self._answer(KEYS[key])
         self._update()
@@ -96,7 +97,6 @@ class Form:
             self._log("answer", *place, answer)
             self.open = [other for other in self.open if other != place]
         self.back = None
-        self.revealed = self.revealed and bool(self.place) and self.place[0] == item
 
     def _log(self, event: str, item=None, side=None, question=None, answer=None) -> None:
         row = {"at": self.now().isoformat(timespec="seconds"), "event": event, **self.head}
@@ -156,7 +156,7 @@ class Form:
                 self._log("shown", item)
             done = f"{len(self.places) - len(self.open)} of {len(self.places)} answers"
             self.told.value = f"<b>{item}, answer {side}</b> · {done}, all saved"
-            self.card.value = card(self.items[item], side, blurred=not self.revealed)
+            self.card.value = card(self.items[item], side, blurred=item != self.revealed)
             self.asked.value = f"<b>{question}</b>: {escape(rubric()['questions'][question])}"
         elif not self.agreed:
             text = escape(instructions())
@@ -179,14 +179,31 @@ def _place(event: dict) -> tuple[str, str, str]:
     return event["item"], event["side"], event["question"]
 
 
+def _written(event) -> bool:
+    """Whether a form writes such an event."""
+    if not isinstance(event, dict):
+        return False
+    further = {"shown": ("item",), "answer": ("item", "side", "question", "answer")}
+    needed = ["at", "event", "kind", "sheet", "rater", *further.get(str(event.get("event")), ())]
+    whole = all(isinstance(event.get(name), str) for name in needed)
+    return whole and event.get("question", QUESTIONS[0]) in QUESTIONS
+
+
 def _events(path: Path) -> list[dict]:
-    """The events of a file, none if no file; lines that cannot be read are skipped and counted."""
+    """The events of a file, none if no file; lines that cannot be read are skipped and counted.
+
+    Raises ValueError for a line that can be read and is no event of a form.
+    """
     events, cut = [], 0
-    for line in path.read_bytes().splitlines() if path.exists() else ():
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
         try:
-            events.append(json.loads(line))
+            event = json.loads(line)
         except ValueError:
             cut += 1
+            continue
+        if not _written(event):
+            raise ValueError(f"{path.name}, line {number}: no form writes that")
+        events.append(event)
     if cut:
         log.warning("%s: %d line(s) cut short and skipped; the form asks again", path.name, cut)
     return events
@@ -195,17 +212,19 @@ def _events(path: Path) -> list[dict]:
 def read(path: Path, items: list[dict]) -> pd.DataFrame:
     """The ratings in a form's file, checked; empty where a rater agreed and stopped before any.
 
-    Raises ValueError where nobody consented, and as ``ratings.check`` does.
+    Raises ValueError where a rater did not consent, for a file that is no form's, and as
+    ``ratings.check`` does.
     """
     rows, events = {}, _events(path)
-    if not any(event["event"] == "consent" for event in events):
+    agreed = {event["rater"] for event in events if event["event"] == "consent"}
+    if not agreed:
         raise ValueError(f"{path.name}: nobody consented, so nothing in it is used")
     for event in events:
         if event["event"] == "answer":
-            item, side, question = _place(event)
-            head = {name: event.get(name) for name in ("kind", "sheet", "rater")}
-            place = head | {"item": item, "side": side}
+            if event["rater"] not in agreed:
+                raise ValueError(f"{path.name}: {event['rater']} has not consented")
+            place = {name: event[name] for name in ("kind", "sheet", "rater", "item", "side")}
             row = rows.setdefault(tuple(place.values()), place | dict.fromkeys(QUESTIONS))
-            row[question] = event["answer"]
+            row[event["question"]] = event["answer"]
     rated = pd.DataFrame(rows.values(), columns=ratings.COLUMNS)
     return ratings.check(rated, items, file=path.name) if rows else rated

@@ -52,7 +52,7 @@ def measure(rated: pd.DataFrame, key: list[dict], margin: float) -> dict:
         "kind": kind,
         "raters": sorted(rated["rater"].unique()),
         "posts": int(posts["item"].nunique()),
-        "shares": [{"ratings": kind} | row for row in _shares(posts)],
+        "shares": [{"ratings": kind} | row for row in _shares(posts, pair)],
         "agreement": [{"ratings": kind} | row for row in _agreement(posts)],
         "equivalence": [{"ratings": kind} | row for row in _equivalence(posts, pair, margin)],
         "attention": _attention(long),
@@ -159,9 +159,10 @@ def effective(weights: pd.Series) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
 
 
-def _shares(posts: pd.DataFrame) -> Iterator[dict]:
+def _shares(posts: pd.DataFrame, pair: list) -> Iterator[dict]:
     for question, subset, rows in _subsets(_judged(posts)):
-        for model, mine in rows.groupby("model"):
+        for model in pair:
+            mine = rows[rows["model"] == model]
             given = mine.dropna(subset="rank")
             counts = {word: int((given["rank"] == rank).sum()) for rank, word in enumerate(SCALE)}
             yield {
@@ -182,7 +183,9 @@ def _weighted(yes: pd.Series, weights: pd.Series) -> dict:
         return statistics.wilson(0, 0)
     share = float((yes * weights).sum() / weights.sum())
     low, high = proportion_confint(share * n, n, method="wilson")
-    return {"value": share, "low": float(low), "high": float(high)}
+    # Rounding keeps these two ends from being whole.
+    low, high = 0.0 if share == 0 else float(low), 1.0 if share == 1 else float(high)
+    return {"value": share, "low": low, "high": high}
 
 
 def _agreement(posts: pd.DataFrame) -> Iterator[dict]:

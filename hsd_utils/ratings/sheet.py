@@ -2,8 +2,9 @@
 
 Posts are drawn as evenly as they allow over the label and over which model was right, so that
 the rare cases are rated too; the weight of each leads back to the population (the mean weight
-is 1).  Which model wrote A and which B is drawn a post, half of them each way, and only the key
-says which.  Attention checks stand among the posts and look like them.
+is 1).  Which model wrote A and which B is drawn an item, half of them each way, and only the key
+says which.  Attention checks stand among the posts, look like them and count among the items, so
+of the posts alone it is about half.
 
     items, key = sheet.draw(held_out, {"teacher": rows, "student": others}, n=100, seed=0)
     sheet.write(stage.run, items, key)

@@ -57,16 +57,9 @@ def write(items: list[dict], path: Path, rater: str, given: pd.DataFrame | None 
         writer.writeheader()
         for item in items:
             for side in SIDES:
-                told = item[side]["explanations"]
-                shown = (
-                    item["text"],
-                    WORDS[item["gold"]],
-                    WORDS[item[side]["label"]],
-                    " | ".join(f"“{e['input']}”: {e['explanation']}" for e in told),
-                )
                 row = head | {SESSION: str(session[item["item"]])}
                 row |= {"item": item["item"], "side": side}
-                row |= dict(zip(SHOWN, shown, strict=True))
+                row |= _shown(item, side)
                 answers = done.get((item["item"], side), {})
                 row |= {question: answers.get(question) or "" for question in QUESTIONS}
                 writer.writerow({name: neutralise(cell) for name, cell in row.items()})
@@ -75,21 +68,33 @@ def write(items: list[dict], path: Path, rater: str, given: pd.DataFrame | None 
 def read(path: Path, items: list[dict]) -> pd.DataFrame:
     """The ratings of a filled-in CSV, checked; a rater may have stopped.
 
-    Raises ValueError without consent, for a row that lost cells, and where the text beside an
-    answer is not that item's (a column was sorted by itself), and as ``ratings.check`` does.
+    Rows without anything in them are left out.  Raises ValueError where a rater did not consent,
+    for a row that lost cells, where what is SHOWN beside an answer is not that item's (a column
+    was sorted by itself), and as ``ratings.check`` does.
     """
     rows, counts = tables.load(path, [*COLUMNS, "consent", *SHOWN])
     if counts["dropped"]:
         raise ValueError(f"{path.name}: {counts['dropped']}: save it as CSV with all columns")
     rows = rows.fillna("").map(restore)
+    rows = rows[rows.map(str.strip).ne("").any(axis=1)]
     rated = ratings.check(rows, items, file=path.name)
-    if not rows["consent"].str.strip().str.lower().eq("yes").any():
-        raise ValueError(f"{path.name}: {rated['rater'][0]} has not written yes under consent")
-    texts = {item["item"]: _letters(item["text"]) for item in items}
-    for row in rows.itertuples():
-        if _letters(row.text) != texts.get(row.item):
-            raise ValueError(f"{row.rater}, {row.item} {row.side}: beside another item's text")
+    agreed = rows.loc[rows["consent"].str.strip().str.lower() == "yes", "rater"].str.strip()
+    if silent := sorted(set(rated["rater"]) - set(agreed)):
+        raise ValueError(f"{path.name}: {', '.join(silent)} has not written yes under consent")
+    known = {(item["item"], side): _shown(item, side) for item in items for side in SIDES}
+    for row in rows.to_dict("records"):
+        place = row["item"].strip(), row["side"].strip()
+        for name, cell in known[place].items():
+            if _letters(row[name]) != _letters(cell):
+                where = f"{row['rater']}, {' '.join(place)}"
+                raise ValueError(f"{where}: beside another item's {name}")
     return rated
+
+
+def _shown(item: dict, side: str) -> dict[str, str]:
+    told = " | ".join(f"“{e['input']}”: {e['explanation']}" for e in item[side]["explanations"])
+    labels = WORDS[item["gold"]], WORDS[item[side]["label"]]
+    return dict(zip(SHOWN, (item["text"], *labels, told), strict=True))
 
 
 def _letters(text: str) -> str:
