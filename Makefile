@@ -46,15 +46,15 @@ study: $(READY)
 
 # Two files at once, each whole in one process, which has one core for torch: with more threads
 # than cores they mostly wait for one another.
+THREADS := OMP_NUM_THREADS=1
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
-test: export OMP_NUM_THREADS := 1
 test: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest $(WORKERS) $(ARGS)
+	$(THREADS) $(PY) -m pytest $(WORKERS) $(ARGS)
 
 test-full: WORKERS :=
-test-full: export OMP_NUM_THREADS :=
+test-full: THREADS :=
 test-full: export HSD_FULL := 1
 test-full: $(READY) more test
 

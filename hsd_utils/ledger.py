@@ -7,6 +7,7 @@ beside the run (``Run.ledger``) and holds no post.
 """
 
 import json
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,8 @@ import pandas as pd
 from hsd_utils import paths, posts
 from hsd_utils.machine import environment
 from hsd_utils.paths import Run
+
+log = logging.getLogger(__name__)
 
 
 def read(run: Run, notebook: str, split: str) -> pd.DataFrame:
@@ -29,14 +32,26 @@ def read(run: Run, notebook: str, split: str) -> pd.DataFrame:
         "n": len(table),
         "hash": paths.sha256(path),
     }
+    # A line that a kill cut off is ended first, so that it costs no other.
+    whole = not run.ledger.exists() or run.ledger.read_bytes()[-1:] in (b"", b"\n")
     with open(run.ledger, "a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
+        file.write(("" if whole else "\n") + json.dumps(entry) + "\n")
     return table
 
 
 def entries(run: Run, split: str | None = None) -> list[dict[str, Any]]:
-    """All reads, oldest first; those of the posts that ``split`` holds now, where it is named."""
-    rows = posts.read_rows(run.ledger) if run.ledger.exists() else []
+    """All reads, oldest first; those of the posts that ``split`` holds now, where it is named.
+
+    Lines that were cut off are left out, and said to be.
+    """
+    rows, damaged = [], 0
+    for line in run.ledger.read_bytes().splitlines() if run.ledger.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            damaged += 1
+    if damaged:
+        log.warning("%s: %d damaged line(s), reads that are not listed", run.ledger.name, damaged)
     if split is None:
         return rows
     digest = paths.sha256(run.sample(split))

@@ -55,6 +55,20 @@ def pairs(texts: Iterable[str], threshold: float) -> np.ndarray:
     return np.concatenate(found)
 
 
+def clustered(
+    pool: pd.DataFrame, others: pd.DataFrame, threshold: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Cluster numbers of the pool, those that ``others`` belong to, and pairs in the pool.
+
+    Others are compared wherever they lie: of their group the pool may hold only other posts.
+    """
+    seen = pd.concat([pool, others[~others["id"].isin(pool["id"])]], ignore_index=True)
+    linked = pairs(seen["text"], threshold)
+    cluster = clusters(seen["group"], linked)
+    known = np.intersect1d(cluster[seen["id"].isin(others["id"])], cluster[: len(pool)])
+    return cluster[: len(pool)], known, int((linked[:, 1] < len(pool)).sum())
+
+
 def clusters(groups: pd.Series, linked: np.ndarray) -> np.ndarray:
     """A cluster number for each post; posts of one group or of one of the pairs share theirs."""
     posts = np.arange(len(groups))

@@ -36,6 +36,12 @@ def data_dir() -> Path | None:
     return Path(named) if named else None
 
 
+def public(relative: str) -> Path:
+    """A file of a public data set: under ``HSD_DATA_DIR`` where it is there, else in the cache."""
+    local = data_dir() and data_dir() / relative
+    return local if local and local.is_file() else cache() / "data" / relative
+
+
 def offline() -> bool:
     """Whether ``HF_HUB_OFFLINE`` keeps everything off the network, as it does for the hub."""
     return os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in {"1", "true", "yes", "on"}

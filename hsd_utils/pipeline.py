@@ -11,6 +11,7 @@ where the last stopped.
 import argparse
 import difflib
 import io
+import json
 import os
 import sys
 import time
@@ -24,7 +25,7 @@ from filelock import FileLock, Timeout
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from hsd_utils import claims, paths, preflight, provenance
+from hsd_utils import claims, paths, preflight, provenance, tables
 from hsd_utils.paths import Run
 from hsd_utils.provenance import STAGES
 
@@ -65,6 +66,8 @@ def plan(profile: str, run: str, overrides: Iterable[str] = ()) -> dict[str, dic
                 raise Refused(
                     f"{stage}.{name} is {value!r}; it must be like its default {known[name]!r}"
                 )
+            # As its manifest will have it: JSON makes a mapping's keys strings.
+            changes[stage][name] = json.loads(tables.to_json(value))
         planned[stage] = known | changes.get(stage, {}) | {"run": run}
     return planned
 
@@ -88,10 +91,16 @@ def resolve(stage: str) -> str:
 
 
 def _from_here(value: Any) -> Any:
-    """Files by their full path, since the notebooks run in a folder of their own."""
+    """Files and folders by their full path, since the notebooks run in a folder of their own.
+
+    A folder is written with a separator (./mymodel): a bare word is a name before it is one.
+    """
     if isinstance(value, list):
         return [_from_here(part) for part in value]
-    return os.path.abspath(value) if isinstance(value, str) and os.path.isfile(value) else value
+    if not isinstance(value, str):
+        return value
+    here = os.path.isfile(value) or (os.sep in value and os.path.isdir(value))
+    return os.path.abspath(value) if here else value
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -189,7 +198,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run = Run(options.run or options.profile)
         planned = plan(options.profile, run.name, options.overrides)
-        stages = [resolve(s) for s in options.only] if options.only else list(STAGES)
+        only = [resolve(s) for s in options.only or STAGES]
+        stages = [s for s in STAGES if s in only]
         if options.first:
             stages = [s for s in stages if s >= resolve(options.first)]
         if options.list:

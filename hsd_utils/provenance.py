@@ -28,6 +28,7 @@ from hsd_utils import paths, tables
 from hsd_utils.machine import environment
 from hsd_utils.paths import Run
 
+PUBLIC = "data:"  # a file under HSD_DATA_DIR, or in the cache where it is not there
 STAGES = tuple(sorted(p.stem for p in paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")))
 
 
@@ -73,9 +74,7 @@ class Stage:
         assemble(self.run)
 
     def _hashes(self, files: Iterable[Path]) -> dict[str, str]:
-        # Relative to the run where possible, so that a run can be moved and checked elsewhere.
-        folder = self.run.folder.resolve()
-        return {os.path.relpath(Path(f).resolve(), folder): paths.sha256(f) for f in files}
+        return {_name(self.run, Path(f).resolve()): paths.sha256(f) for f in files}
 
 
 def stale(run: Run, stage: str, parameters: Mapping[str, Any]) -> str | None:
@@ -97,7 +96,7 @@ def stale(run: Run, stage: str, parameters: Mapping[str, Any]) -> str | None:
     if recorded["modules"] != modules(stage):
         return "the code it imports changed"
     for name in files:
-        if not (run.folder / name).exists():
+        if not name.startswith(PUBLIC) and not (run.folder / name).exists():
             return f"{name} is missing"
     return f"{changed[0]} changed" if (changed := _changed(run, files)) else None
 
@@ -107,8 +106,22 @@ def _changed(run: Run, files: Mapping[str, str]) -> list[str]:
     return [
         name
         for name, digest in files.items()
-        if (run.folder / name).exists() and paths.sha256(run.folder / name) != digest
+        if (file := _file(run, name)).exists() and paths.sha256(file) != digest
     ]
+
+
+def _name(run: Run, file: Path) -> str:
+    """Relative to the run or, of public data, to theirs: it can be moved and checked elsewhere."""
+    folder, roots = run.folder.resolve(), [paths.cache() / "data", paths.data_dir()]
+    for root in [] if file.is_relative_to(folder) else filter(None, roots):
+        if file.is_relative_to(root.resolve()):
+            return PUBLIC + file.relative_to(root.resolve()).as_posix()
+    return os.path.relpath(file, folder)
+
+
+def _file(run: Run, name: str) -> Path:
+    public = name.startswith(PUBLIC)
+    return paths.public(name.removeprefix(PUBLIC)) if public else run.folder / name
 
 
 def assemble(run: Run) -> dict[str, Any]:

@@ -119,11 +119,10 @@ def draw(
     ranks = cell.iloc[order].groupby(cell.iloc[order]).cumcount().to_numpy()
     order = order[ranks < POOL * needed.sum(axis=1)[cell.iloc[order]]]
     pool, cell = table.iloc[order].reset_index(drop=True), cell.iloc[order].to_numpy()
-    pairs = near_duplicates.pairs(pool["text"], near_duplicate)
-    cluster = near_duplicates.clusters(pool["group"], pairs)
+    before = table[table["id"].isin(list(read_before))]
+    cluster, known, pairs = near_duplicates.clustered(pool, before, near_duplicate)
     sizes_of_clusters = np.bincount(cluster)
     largest = int(sizes_of_clusters.max())
-    known = np.unique(cluster[pool["id"].isin(list(read_before))])
     # One post a cluster before a second; where that leaves a gap, the largest clusters first.
     varied = np.argsort(pd.Series(cluster).groupby(cluster).cumcount(), kind="stable")
     largest_first = np.lexsort((cluster, -sizes_of_clusters[cluster]))
@@ -137,14 +136,12 @@ def draw(
             f"posts missing after the draw: {short}. The largest cluster has {largest} posts: "
             f"ask for smaller samples, add posts, or raise near_duplicate ({near_duplicate})"
         )
-    samples = {
-        split: pool.iloc[np.sort(rows)].reset_index(drop=True)
-        for split, rows in zip(splits, chosen, strict=True)
-    }
+    rows = dict(zip(splits, map(np.sort, chosen), strict=True))
+    samples = {split: pool.iloc[rows[split]].reset_index(drop=True) for split in splits}
     return samples, {
         "available": tally(table),
         "looked_at": tally(pool),
-        "near_duplicate_pairs": len(pairs),
+        "near_duplicate_pairs": pairs,
         "largest_cluster": largest,
         "clusters_read_before": len(known),
         "dropped": {"cluster is in another split": passed_over},
@@ -160,8 +157,10 @@ def quotas(
     Each source gives as many of one label as of the other; ``only`` names the sources of a split
     that takes from some of them.  Pairs left over when a size is not a multiple go to the sources
     in turn, the turn running on from split to split; the odd post of an odd size has label 0.
-    Raises ValueError for a size below 2 or a source in ``only`` that is not there.
+    Raises ValueError for a size below 2 or a split or source in ``only`` that is not there.
     """
+    if unknown := sorted(set(only or {}) - set(sizes)):
+        raise ValueError(f"only names {unknown}; the splits are {list(sizes)}")
     needed = np.zeros((len(sources), 2, len(sizes)), dtype=int)
     turn = 0
     for column, (split, size) in enumerate(sizes.items()):

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 MODES = ("label only", "with explanation")
+ELSEWHERE = ("openai", "ray")  # engines whose model runs in other processes than ours
 P95_BATCHES = 20  # below this many batches a 95th percentile is the maximum in disguise
 
 
@@ -158,8 +159,8 @@ def _main(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     return {
         "rows": rows,
         "load_seconds": load_seconds,
-        # What a model behind an endpoint needs is not seen from here.
-        "peak_bytes": None if spec["engine"] == "openai" else peak_bytes(),
+        # What a model needs elsewhere is not seen from here.
+        "peak_bytes": None if spec["engine"] in ELSEWHERE else peak_bytes(),
         "disk_bytes": sum(Path(f).stat().st_size for f in engine.files) or None,
     }
 

@@ -121,6 +121,14 @@ def test_a_new_draw_has_no_earlier_reads(run):
     assert ledger.entries(run, "eval") == [] and len(ledger.entries(run)) == 1
 
 
+def test_a_line_that_was_cut_off_costs_no_other_and_is_said(run, caplog):
+    ledger.read(run, "04_evaluation", "eval")
+    run.ledger.write_text(2 * run.ledger.read_text() + '{"time": "20')
+    ledger.read(run, "06_explanations", "eval")
+    assert [e["notebook"][:2] for e in ledger.entries(run, "eval")] == ["04", "04", "06"]
+    assert "1 damaged line(s)" in caplog.text
+
+
 def test_a_read_of_nothing_is_not_written_down(run):
     with pytest.raises(FileNotFoundError):
         ledger.read(run, "04_evaluation", "cal")

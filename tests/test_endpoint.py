@@ -210,10 +210,25 @@ def test_a_spent_budget_stops_cleanly_and_goes_on(tmp_path, limit, said):
         assert len(answers) == 20 and set(server.paid.values()) == {1}
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "https://key@host/v1", ""])
-def test_an_address_that_is_none_is_refused(url):
-    with pytest.raises(ValueError, match="write it like"):
+def test_limits_where_no_tokens_are_counted_are_said_to_be_none(caplog, monkeypatch):
+    shell = FaultyServer._shell
+    uncounted = staticmethod(lambda post: shell(post) | {"usage": None})
+    monkeypatch.setattr(FaultyServer, "_shell", uncounted)
+    with FaultyServer() as server:
+        assert len(list(open_(server)(requests(3)))) == 3 and "tokens" not in caplog.text
+        assert len(list(open_(server, max_cost=5.0)(requests(3)))) == 3
+    assert caplog.text.count("counts no tokens: max_cost and max_tokens_total stop nothing") == 1
+
+
+NO_ADDRESS = ["localhost:8000", "ftp://x", "https://s3cret@host/v1", "", "http://:s3cret@host"]
+NO_ADDRESS += ["http://host/v1?api_key=s3cret", "http://host/v1#s3cret"]
+
+
+@pytest.mark.parametrize("url", NO_ADDRESS)
+def test_an_address_that_is_none_is_refused_and_no_key_repeated(url):
+    with pytest.raises(ValueError, match="write it like") as refused:
         engines.load("openai", "m", base_url=url)
+    assert "s3cret" not in str(refused.value)
 
 
 def test_a_caller_that_stops_listening_leaves_nothing_running():

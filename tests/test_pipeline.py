@@ -67,6 +67,9 @@ def test_a_file_named_on_the_command_line_is_found_from_any_folder(project, tmp_
     (tmp_path / "my.csv").write_text("text,label\n")
     planned = plan("demo", "demo", ["01.sources=[my.csv, davidson, other.csv]"])
     assert planned["01_first"]["sources"] == [str(tmp_path / "my.csv"), "davidson", "other.csv"]
+    (tmp_path / "corpus").mkdir()  # a name comes before a folder called so
+    planned = plan("demo", "demo", ["01.sources=[./corpus, corpus, owner/model]"])
+    assert planned["01_first"]["sources"] == [str(tmp_path / "corpus"), "corpus", "owner/model"]
 
 
 REFUSED = {
@@ -123,7 +126,17 @@ def test_finished_stages_are_skipped_and_changed_ones_are_not(executed, capsys):
     assert json.loads(Run("demo").metrics.read_text())["01_first"] == {"size": 9}
 
 
+def test_whole_numbers_as_keys_are_what_the_manifest_has(project, executed):
+    text = (project.notebooks / "02_second.ipynb").read_text()
+    (project.notebooks / "02_second.ipynb").write_text(text.replace("fast = False", "fast = {}"))
+    command = ["demo", "-p", "02.fast={1: 20}"]
+    assert main(command) == main(command) == 0 and executed == ["01", "02"]
+
+
 def test_from_and_only_choose_stages(executed, capsys):
+    assert main(["small", "--run", "two", "--only", "02", "--only", "01"]) == 0
+    assert executed == ["01", "02"]
+    executed.clear()
     assert main(["demo", "--only", "01"]) == 0 and executed == ["01"]
     assert main(["demo", "--from", "02", "--run", "demo"]) == 0 and executed == ["01", "02"]
     assert main(["small", "--run", "other", "--only", "first"]) == 0

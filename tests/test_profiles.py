@@ -122,7 +122,7 @@ def test_the_paper_needs_its_models_and_data(name):
         MODELS[made["03"]["student"]].repository,
     }
     assert repositories == set(needs["hub"]) and needs["gpu_gb"] >= 40
-    assert needs["data"] == [readers.metahate._LOCAL]
+    assert needs["data"] == [readers.metahate.LOCAL]
     assert made["01"]["only"]["eval"] == ["paper_eval"]
 
 

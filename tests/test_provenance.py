@@ -162,6 +162,23 @@ def test_a_moved_run_is_still_done(project, tmp_path, monkeypatch):
     assert stale(Run("demo"), "01_first", PARAMETERS) is None
 
 
+def test_public_data_are_inputs_wherever_they_lie(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("HSD_CACHE", str(tmp_path / "cache"))
+    cached = tmp_path / "cache" / "data" / "s" / "s.csv"
+    cached.parent.mkdir(parents=True)
+    cached.write_text("posts")
+    run = run_stage()
+    Stage("01_first", PARAMETERS).finish([cached], [run.folder / "01_first.txt"], {})
+    inputs = json.loads(run.stage_manifest("01_first").read_text())["inputs"]
+    assert inputs == {"data:s/s.csv": paths.sha256(cached)}
+    shutil.move(cached.parent.parent, tmp_path / "mine")
+    assert stale(run, "01_first", PARAMETERS) is None  # what is gone has not changed
+    monkeypatch.setenv("HSD_DATA_DIR", str(tmp_path / "mine"))
+    assert stale(run, "01_first", PARAMETERS) is None
+    (tmp_path / "mine" / "s" / "s.csv").write_text("other posts")
+    assert stale(run, "01_first", PARAMETERS) == "data:s/s.csv changed"
+
+
 def test_hashes_do_not_depend_on_where_the_run_is(project, tmp_path, monkeypatch):
     first = json.loads(run_stage().stage_manifest("01_first").read_text())
     monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path / "elsewhere"))

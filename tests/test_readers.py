@@ -8,7 +8,7 @@ import zipfile
 import pandas as pd
 import pytest
 
-from hsd_utils import readers
+from hsd_utils import paths, readers
 from hsd_utils.readers import files, public
 
 REAL = os.environ.get("HSD_DATA_DIR")
@@ -177,6 +177,24 @@ def test_missing_public_file_says_where_to_put_it(data, monkeypatch):
     monkeypatch.setattr("pooch.retrieve", retrieve)
     with pytest.raises(FileNotFoundError, match="not the published bytes"):
         readers.read("ethos")
+
+
+def test_a_damaged_copy_is_not_sent_for_when_offline(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("pooch.retrieve", lambda *_, **__: pytest.fail("the network was tried"))
+    cached = tmp_path / "cache" / "data" / files.FILES["ethos"][0]
+    cached.parent.mkdir(parents=True)
+    cached.write_text("cut")
+    with pytest.raises(FileNotFoundError, match="cache is damaged, and HF_HUB_OFFLINE is set"):
+        readers.read("ethos")
+    monkeypatch.setitem(files.FILES, "ethos", (*files.FILES["ethos"][:2], paths.sha256(cached)))
+    assert files.find("ethos") == cached
+
+
+def test_files_that_sources_are_read_from(data):
+    own, ethos = data("my.csv", "text,label"), data(files.FILES["ethos"][0], "x")
+    whole = data("metahate/metahate.tsv", "x")
+    assert readers.inputs([str(own), "corpus", "davidson", "ethos"]) == [own, ethos]
+    assert readers.inputs(["paper_eval"]) == [whole]
 
 
 @pytest.mark.skipif(not REAL, reason="HSD_DATA_DIR is not set")

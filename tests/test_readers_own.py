@@ -52,6 +52,27 @@ def test_damaged_rows_are_counted_not_fatal(data):
     assert list(table["text"]) == ["a", ""] and counts["own"]["read"] == 3
 
 
+LINES = ["fine,0", '"he said it,1', "other,0", 'he said "it",1', "more,0"]
+
+
+@pytest.mark.parametrize("lines", [LINES, LINES[:3], [*LINES[:3], '"last",1']])
+def test_a_quotation_mark_that_is_not_closed_takes_no_posts_in(data, lines):
+    with pytest.raises(ValueError, match=r"own.csv, line 3: a quotation .* not closed and would"):
+        readers.read(data("own.csv", "\n".join(["text,label", *lines, ""])))
+
+
+def test_quoted_posts_of_several_lines_and_loose_quotation_marks_are_read(data):
+    rows = ['"one, two\nthree, four\n""five"", 0",1', 'six "seven",0', '"eight" nine,1']
+    table, counts = readers.read(data("own.csv", "\r\n".join(["text,label", *rows, ""])))
+    texts = ['one, two\nthree, four\n"five", 0', 'six "seven"', "eight nine"]
+    assert list(table["text"]) == texts and counts["own"]["dropped"] == {}
+
+
+def test_a_file_named_like_a_reader_keeps_its_language(data):
+    own = data("ethos.csv", "text,label,language\na,1,de\nb,0,fr\n")
+    assert list(readers.read(own)[0]["language"]) == ["de", "fr"]
+
+
 def test_class_words_follow_the_mapping(data):
     own = data("own.csv", "text,label\na,Hate\nb,offensive\nc,normal\n")
     assert list(readers.read(own, "toxic")[0]["label"]) == [1, 1, 0]

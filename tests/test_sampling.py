@@ -103,6 +103,8 @@ def test_quotas_are_exact_balanced_and_fair():
     assert np.ptp(by_source.sum(axis=(1, 2))) <= 2
     with pytest.raises(ValueError, match="dev: .* not 1"):
         sampling.quotas({"dev": 1}, ["a"])
+    with pytest.raises(ValueError, match=r"only names \['evla'\]; the splits are \['eval'\]"):
+        sampling.quotas({"eval": 2}, ["a"], {"evla": ["a"]})
 
 
 def test_draw_is_balanced_disjoint_and_repeatable():
@@ -149,6 +151,19 @@ def test_posts_evaluated_on_before_serve_the_other_splits():
     assert counts["clusters_read_before"] == len(groups)
     with pytest.raises(ValueError, match=r"posts missing.*'eval'"):
         sampling.draw(table, sizes, 1, read_before=table["id"])
+
+
+def test_posts_like_those_read_before_stay_out_though_those_are_not_looked_at():
+    table, sizes = toy(even(400)), {"distil": 20, "eval": 20}
+    first = sampling.draw(table, sizes, 1)[0]["eval"]
+    *_, mate, copy = np.argsort(sampling._numbers(f"1 {name}" for name in table["id"]))
+    table.loc[mate, "group"] = first.loc[0, "group"]
+    table.loc[copy, "text"] = first.loc[1, "text"] + "!"
+    assert sampling.draw(table, sizes, 1)[0]["eval"].equals(first)
+    known = table.loc[[mate, copy], "id"]
+    samples, counts = sampling.draw(table, sizes, 1, read_before=known)
+    assert not set(first["id"][:2]) & set(samples["eval"]["id"])
+    assert counts["clusters_read_before"] == 2
 
 
 def test_overlap_names_shared_ids_and_groups():

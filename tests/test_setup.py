@@ -164,6 +164,9 @@ def test_targets_exist_and_do_their_set_up_first():
             assert target == "venv" or "touch" not in last
     assert "hsd_utils.pipeline demo --run mine" in make("-nB", "run", "ARGS=--run mine").stdout
     assert "make test" in text(".ci/run")
+    quick, full = (make("-nB", target).stdout for target in ("test", "test-full"))
+    assert "OMP_NUM_THREADS=1" in quick and "pytest -n 2" in quick
+    assert "OMP_NUM_THREADS" not in full and "pytest" in full and "-n 2" not in full
 
 
 @pytest.mark.parametrize("python", ["no-such-python", "false"])

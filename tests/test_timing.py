@@ -1,12 +1,13 @@
 """Timing, with a clock made by hand; costs and savings by hand; one small model for real."""
 
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from hsd_utils import engines, int8, prompts, timing
+from hsd_utils import engines, int8, paths, prompts, timing
 
 SPEC = {
     "engine": "openvino",
@@ -116,6 +117,17 @@ def test_a_model_is_timed_as_it_was_taught(monkeypatch):
         assert request.messages == prompts.student(text, task)
     last = SPEC | {"trained": {"objective": "joint", "label_first": False}}
     assert {row["mode"] for row in timing._main(last, texts)["rows"]} == {"with explanation"}
+    for engine in timing.ELSEWHERE:
+        assert timing._main(SPEC | {"engine": engine}, texts)["peak_bytes"] is None
+
+
+def test_a_model_that_runs_elsewhere_is_not_timed_in_the_common_engine():
+    cells = json.loads((paths.NOTEBOOKS / "05_efficiency.ipynb").read_text())["cells"]
+    (code,) = (s for c in cells if "common = {" in (s := "".join(c["source"])))
+    known = {"timing": timing, "common_engine": "openvino", "common_settings": {}}
+    known |= {"models": {e: {"engine": e} for e in ("openvino", "openai", "ray", "transformers")}}
+    exec(code[code.index("common = {") :], known | {"common_posts": {}}, found := {})
+    assert list(found["common"]) == ["transformers (openvino)"]
 
 
 def test_a_process_has_a_peak_of_its_own_and_not_that_of_the_one_that_started_it():

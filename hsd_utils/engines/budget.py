@@ -6,9 +6,12 @@ Tokens spent are those that the endpoint counts; the estimate beforehand goes by
     print(budget.estimate(requests, "http://localhost:8000/v1", tokens_per_second=500))
 """
 
+import logging
 from collections.abc import Sequence
 
 from hsd_utils.engines import Request
+
+log = logging.getLogger(__name__)
 
 CHARACTERS_A_TOKEN = 4  # English, about; for the estimate only
 LABEL_TOKENS = 16  # up to and including the label, with room for white space
@@ -27,15 +30,24 @@ class OverBudget(RuntimeError):
 class Budget:
     """What may be spent at an endpoint, and what has been.
 
-    Prices are for a million tokens, in any currency; ``None`` limits nothing.
+    Prices are for a million tokens, in any currency; ``None`` limits nothing.  An engine has one
+    each time it is opened, which a notebook does once or twice.
     """
 
     def __init__(self, prices: tuple[float, float], max_cost, max_tokens, patience: int):
         self.prices, self.max_cost, self.max_tokens = prices, max_cost, max_tokens
         self.tokens, self.failures, self.patience = [0, 0], 0, patience
+        self.blind = max_cost is None and max_tokens is None  # or told that nothing is counted
 
     def add(self, prompt: int, answer: int) -> None:
         self.tokens = [self.tokens[0] + prompt, self.tokens[1] + answer]
+
+    def answered(self, tokens: int) -> None:
+        """Something got through; that its tokens are not told is said once, if any are limited."""
+        self.failures = 0
+        if not tokens and not self.blind:
+            self.blind = True
+            log.warning("the endpoint counts no tokens: max_cost and max_tokens_total stop nothing")
 
     def failed(self, error: Exception) -> None:
         """Raises the error itself after ``patience`` failures in a row: nothing gets through."""

@@ -119,7 +119,7 @@ class Endpoint:
             with suppress(ValueError, openai.APIResponseValidationError):  # half a JSON
                 got = await self._complete(client, request)
                 if (answer := read(request, got)) is not None:
-                    self.budget.failures = 0
+                    self.budget.answered(answer.prompt_tokens + answer.answer_tokens)
                     if request.choices and not got.choices[0].logprobs and self.weighs:
                         self.weighs = False
                         log.warning("the endpoint gives no log-probabilities: P(hate) is 0 or 1")
@@ -206,10 +206,10 @@ def read(request: Request, completion) -> Answer | None:
 
 
 def address(base_url: str) -> str:
-    """An endpoint's address without its last slash; raises ValueError for one that is none."""
+    """An endpoint's address without its last slash; raises ValueError, which repeats no key."""
     parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValueError(f"base_url {base_url!r}: write it like http://localhost:8000/v1, no key")
+    if parts.scheme not in ("http", "https") or not parts.hostname or set("@?#") & set(base_url):
+        raise ValueError("base_url: write it like http://localhost:8000/v1, no key, @, ? or #")
     return base_url.rstrip("/")
 
 
@@ -232,7 +232,7 @@ def load(
     base_url: where posts are sent, named by the caller always.  concurrency: requests in
     flight; timeout: seconds for one try, deadline: for all tries of a request.
     tokens_per_second: what the endpoint writes in all, for the estimate of the time.  Prices per
-    million tokens and limits: see ``Budget``.  The key is read from OPENAI_API_KEY only.
+    million tokens and limits, of this opening: see ``Budget``.  The key: OPENAI_API_KEY only.
     Raises ValueError for an address that is none.
     """
     connect = partial(

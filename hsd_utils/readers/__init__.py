@@ -18,8 +18,8 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import posts
-from hsd_utils.readers import metahate, public, tables
+from hsd_utils import paths, posts
+from hsd_utils.readers import files, metahate, public, tables
 
 LABEL_MAPPINGS = {
     "strict": {"hate": 1, "offensive": 0, "normal": 0},
@@ -72,12 +72,12 @@ def read(
         raise ValueError("no source named: give at least one, for example 'corpus'")
     found, counts, columns = [], {}, (text_column, label_column)
     for spec in specs:
-        name = spec if spec in READERS else Path(spec).stem
+        name = Path(spec).stem
         if name in counts:
             raise ValueError(f"two sources are called {name!r}: name it once, or rename the file")
         frame, counts[name] = READERS[spec]() if spec in READERS else _own(spec, *columns)
         try:
-            table = _table(frame, name, LABEL_MAPPINGS[label_mapping], counts[name])
+            table = _table(frame, spec, LABEL_MAPPINGS[label_mapping], counts[name])
         except ValueError as error:
             raise ValueError(f"{spec}: {error}") from None
         found.append(table)
@@ -88,6 +88,18 @@ def again(drawn: Mapping[str, Any], sources: Iterable[str] = ()) -> pd.DataFrame
     """The posts that notebook 01 read with these parameters, or those of other sources alike."""
     alike = ("label_mapping", "text_column", "label_column")
     return read(sources or drawn["sources"], *(drawn[name] for name in alike))[0]
+
+
+def inputs(sources: Iterable[str]) -> list[Path]:
+    """Files at hand that sources are read from: what a stage lists among its inputs.
+
+    Neither Stormfront as a folder nor the hub's copy of MetaHate.
+    """
+    sources = list(sources)
+    whole = [metahate.LOCAL] if {"metahate", "paper_distil", "paper_eval"} & set(sources) else []
+    shared = [*whole, *(files.FILES[name][0] for name in sources if name in files.FILES)]
+    own = [Path(spec) for spec in sources if spec not in READERS]
+    return [file for file in [*own, *map(paths.public, shared)] if file.is_file()]
 
 
 def _own(spec: str, *columns: str) -> tuple[pd.DataFrame, dict]:
@@ -102,18 +114,19 @@ def _own(spec: str, *columns: str) -> tuple[pd.DataFrame, dict]:
     return tables.own(path, *columns)
 
 
-def _table(frame: pd.DataFrame, name: str, mapping: dict, counts: dict) -> pd.DataFrame:
+def _table(frame: pd.DataFrame, spec: str, mapping: dict, counts: dict) -> pd.DataFrame:
+    name = Path(spec).stem
     if "class" in frame:
         kept = frame["class"].isin(list(mapping))
         lost = frame.loc[~kept, "class"].fillna("unknown class").value_counts()
-        counts["dropped"] = {**counts["dropped"], **{name: int(n) for name, n in lost.items()}}
+        counts["dropped"] = {**counts["dropped"], **{kind: int(n) for kind, n in lost.items()}}
         frame = frame[kept].assign(label=frame["class"].map(mapping))
     if "source" not in frame:
         ids = frame["id"] if "id" in frame else frame.index.to_series()
         frame = frame.assign(source=name, id=name + "-" + ids.astype("str"))
         if "group" in frame:
             frame["group"] = name + "-" + frame["group"].astype("str")
-        if name in READERS:
+        if spec in READERS:
             frame["language"] = "en"
     table = posts.make(frame)
     by_label = table["label"].value_counts()

@@ -73,12 +73,14 @@ def find(name: str) -> Path:
     neither file nor network, or when what arrived has the wrong SHA-256.
     """
     relative, _, digest = FILES[name]
-    local = paths.data_dir() / relative if paths.data_dir() else None
-    if local and local.is_file():
-        return local
     cached = paths.cache() / "data" / relative
-    if paths.offline() and not cached.is_file():
-        raise _not_found(name, "HF_HUB_OFFLINE is set")
+    if (local := paths.public(relative)) != cached:
+        return local
+    if paths.offline():  # pooch would replace a damaged file
+        if cached.is_file() and digest in (None, paths.sha256(cached)):
+            return cached
+        damaged = "the copy in the cache is damaged, and " if cached.is_file() else ""
+        raise _not_found(name, f"{damaged}HF_HUB_OFFLINE is set")
 
     import pooch  # here, since it brings in the network libraries
 

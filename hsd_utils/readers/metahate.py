@@ -20,7 +20,7 @@ from hsd_utils import paths
 from hsd_utils.readers import files, tables
 
 HUB_NAME = "irlab-udc/MetaHate"
-_LOCAL = "metahate/metahate.tsv"
+LOCAL = "metahate/metahate.tsv"
 
 
 def full() -> tuple[pd.DataFrame, dict]:
@@ -58,7 +58,7 @@ def paper(name: str) -> tuple[pd.DataFrame, dict]:
             f"{wrong[first]} of {len(rows)} rows of {path.name} are missing or have another label "
             f"than the released one: the MetaHate file, of {len(posts)} rows, is not the one that "
             "these row numbers count in. Ask the authors for the full collection of 1,226,202 "
-            f"posts and save it as {_LOCAL} in the folder named by HSD_DATA_DIR"
+            f"posts and save it as {LOCAL} in the folder named by HSD_DATA_DIR"
         )
     chosen = posts.iloc[rows - first].assign(id=released["id"].to_numpy())
     repaired = int(chosen["text"].str.contains("\ufffd", regex=False).sum())
@@ -67,8 +67,8 @@ def paper(name: str) -> tuple[pd.DataFrame, dict]:
 
 def collection() -> Path:
     """Path of the local file, or of the hub's copy (downloaded into the hub's own cache)."""
-    if paths.data_dir() and (paths.data_dir() / _LOCAL).is_file():
-        return paths.data_dir() / _LOCAL
+    if paths.data_dir() and (paths.data_dir() / LOCAL).is_file():
+        return paths.data_dir() / LOCAL
     from huggingface_hub import snapshot_download
 
     reason = "no TSV file there"
@@ -89,7 +89,7 @@ def collection() -> Path:
         f"MetaHate is neither on disk nor readable on the hub ({reason}). Either accept the terms "
         f"at https://huggingface.co/datasets/{HUB_NAME}, create a read token in your account's "
         "settings and set it as the environment variable HF_TOKEN (or run 'hf auth login'); or "
-        f"save the collection as {_LOCAL} in the folder named by HSD_DATA_DIR"
+        f"save the collection as {LOCAL} in the folder named by HSD_DATA_DIR"
     )
 
 

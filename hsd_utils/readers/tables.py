@@ -25,6 +25,7 @@ CLASSES = ("hate", "offensive", "normal")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 # A post longer than a block cannot be parsed; the longest ones seen have 100,000 characters.
 _BLOCK_BYTES = 1 << 24
+csv.field_size_limit(_BLOCK_BYTES)
 
 
 def own(
@@ -92,6 +93,7 @@ def _delimited(path: Path, needed: tuple, wanted: tuple):
     mark = max(marks, key=first.count)
     header = next(csv.reader([first], delimiter=mark), [])
     columns = _columns(path, header, needed, wanted)
+    _refuse_swallowed(path, mark)
     ragged = []
 
     def skip(row):
@@ -121,6 +123,27 @@ def _delimited(path: Path, needed: tuple, wanted: tuple):
         undecodable |= bad
     dropped = {"wrong number of cells": len(ragged)} if ragged else {}
     return pd.DataFrame(frame), dropped, int(undecodable.sum())
+
+
+def _refuse_swallowed(path: Path, mark: str) -> None:
+    """A cell that begins with a quotation mark and does not end in one takes in lines after it.
+
+    Rows of several lines are held to the rules of quoting, all others are read as they can be.
+    """
+    lines: list[str] = []
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        rows = csv.reader((lines.append(line) or line for line in file), delimiter=mark)
+        try:
+            for _ in rows:
+                if len(lines) > 1:
+                    list(csv.reader(lines, delimiter=mark, strict=True))
+                lines.clear()
+        except csv.Error:
+            raise ValueError(
+                f"{path}, line {rows.line_num - len(lines) + 1}: a quotation mark at the beginning "
+                f"of a cell is not closed and would take in {len(lines) - 1} more lines. Put the "
+                "cell in quotation marks and double those in it, or write JSON Lines"
+            ) from None
 
 
 def _lines(path: Path, needed: tuple, wanted: tuple):
