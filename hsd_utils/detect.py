@@ -147,6 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
         detector = Detector.of_run(options.run, options.engine, options.model)
         needed = filter(None, [options.text_column, options.id_column])
         frame, counts = tables.load(options.posts, [*needed], ["id"])
+        frame = frame.reindex(range(counts["read"]))  # a row that could not be read has no text
         done = _write(detector, frame, options)
     except (OSError, ValueError, RuntimeError) as error:
         print(f"detect: {error}", file=sys.stderr)
@@ -163,7 +164,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _write(detector: Detector, frame: pd.DataFrame, options: argparse.Namespace) -> int:
     """Verdicts as they come; the file has its name only when all rows are in it."""
     part, done = options.output.with_name(options.output.name + ".part"), 0
-    ids = frame.get(options.id_column or "id", frame.index + 1)
+    known = frame.get(options.id_column or "id")
+    ids = frame.index + 1 if known is None else known.fillna("")
     verdicts = detector.read(frame[options.text_column])
     with open(part, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")

@@ -98,6 +98,21 @@ def test_a_file_gets_a_row_a_post(toy, tmp_path, capsys):
     assert "3 rows, 2 with a verdict" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("ids", [True, False])
+def test_rows_are_numbered_as_in_the_input_those_that_cannot_be_read_too(toy, tmp_path, ids):
+    said = ["awful one", "two, and more", "so awful"]
+    source = tmp_path / "posts.csv"
+    lines = [f"p{n},{text}" if ids else f"0,{text}" for n, text in enumerate(said)]
+    source.write_text("\n".join(["id,text" if ids else "x,text", *lines]))
+    assert main([str(source), "-o", str(tmp_path / "out.csv")]) == 0
+    found = [(r["row"], r["id"], r["label"], r["note"]) for r in rows(tmp_path / "out.csv")]
+    assert found[1] == ("2", "" if ids else "2", "", "no text")
+    assert [f[:3] for f in found[::2]] == [
+        ("1", "p0" if ids else "1", "1"),
+        ("3", "p2" if ids else "3", "1"),
+    ]
+
+
 def test_own_column_names_and_a_parquet_file(toy, tmp_path):
     frame = pd.DataFrame({"tweet": ["awful", None, "good"], "number": [11, 12, 13]})
     frame.to_parquet(tmp_path / "posts.parquet")

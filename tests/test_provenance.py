@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from hsd_utils import machine, paths, provenance
+from hsd_utils import paths, provenance
 from hsd_utils.paths import Run
 from hsd_utils.provenance import Stage, stale
 
@@ -241,15 +241,3 @@ def test_json_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         provenance.write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
-
-
-def test_the_environment_says_when_the_commit_is_not_all(monkeypatch):
-    said = {"rev-parse": "abc", "status": " M file", "--query-gpu=name,memory.total": None}
-    monkeypatch.setattr(machine, "_output_of", lambda *command: said[command[1]])
-    machine.environment.cache_clear()
-    try:
-        found = machine.environment()
-    finally:
-        machine.environment.cache_clear()
-    assert found["commit"] == "abc+" and found["hardware"]["gpu"] is None
-    assert set(machine.PACKAGES) == set(found["packages"])

@@ -37,6 +37,7 @@ def own(
     which ``label_mapping`` then turns into 0 and 1.
     """
     frame, counts = load(path, (text_column, label_column), ["id", "group", *OPTIONAL])
+    frame = frame.reset_index(drop=True)
     if path.suffix.lower() in (".csv", ".tsv"):
         frame = frame.drop(columns="rationale", errors="ignore")
         known = frame.columns.difference([text_column, label_column])
@@ -54,7 +55,8 @@ def load(
 ) -> tuple[pd.DataFrame, dict]:
     """The ``needed`` columns of a file, and those of ``wanted`` that it has.
 
-    Returns the frame (of text, for a delimited file) and counts: rows ``read``, rows ``dropped``
+    Returns the frame (of text, for a delimited file; its index counts the file's rows from 0, those
+    dropped too) and counts: rows ``read``, rows ``dropped``
     by reason, rows with ``undecodable`` bytes, ``file`` and ``sha256``.  Raises
     FileNotFoundError, or ValueError for an empty file, missing columns, an unknown ending or a
     file that cannot be parsed.
@@ -97,13 +99,13 @@ def _delimited(path: Path, needed: tuple, wanted: tuple):
     ragged = []
 
     def skip(row):
-        ragged.append(row.number)
+        ragged.append(row.number - 2)  # the header is row 1
         return "skip"
 
     try:
         table = pyarrow.csv.read_csv(
             path,
-            pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
+            pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),  # knows numbers
             pyarrow.csv.ParseOptions(
                 delimiter=mark, newlines_in_values=True, invalid_row_handler=skip
             ),
@@ -122,7 +124,8 @@ def _delimited(path: Path, needed: tuple, wanted: tuple):
         frame[name], bad = _decoded(table[name])
         undecodable |= bad
     dropped = {"wrong number of cells": len(ragged)} if ragged else {}
-    return pd.DataFrame(frame), dropped, int(undecodable.sum())
+    places = np.setdiff1d(np.arange(table.num_rows + len(ragged)), ragged)
+    return pd.DataFrame(frame).set_axis(places), dropped, int(undecodable.sum())
 
 
 def _refuse_swallowed(path: Path, mark: str) -> None:
@@ -147,7 +150,7 @@ def _refuse_swallowed(path: Path, mark: str) -> None:
 
 
 def _lines(path: Path, needed: tuple, wanted: tuple):
-    rows, unreadable, undecodable = [], 0, 0
+    rows, places, unreadable, undecodable = [], [], 0, 0
     with open(path, "rb") as file:
         for line in file:
             text = line.decode("utf-8", "replace").strip().removeprefix("\ufeff")
@@ -158,6 +161,7 @@ def _lines(path: Path, needed: tuple, wanted: tuple):
             except ValueError:
                 row = None
             if isinstance(row, dict):
+                places.append(len(rows) + unreadable)
                 rows.append(row)
                 undecodable += "\ufffd" in text and b"\xef\xbf\xbd" not in line
             else:
@@ -166,7 +170,7 @@ def _lines(path: Path, needed: tuple, wanted: tuple):
     if not found:
         raise ValueError(f"{path} holds no JSON object: write one object a line")
     columns = _columns(path, list(found), needed, wanted)
-    frame = pd.DataFrame(rows, columns=columns, dtype=object)
+    frame = pd.DataFrame(rows, index=places, columns=columns, dtype=object)
     return frame, {"not a JSON object": unreadable} if unreadable else {}, undecodable
 
 
