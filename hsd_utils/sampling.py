@@ -90,12 +90,13 @@ def draw(
     near_duplicate: float = 0.8,
     only: dict[str, list[str]] | None = None,
     read_before: Iterable[str] = (),
+    anywhere: bool = True,
 ) -> tuple[dict[str, pd.DataFrame], dict]:
     """Samples of the asked sizes, by split, and counts; see ``quotas`` for how sizes are shared.
 
-    The last split takes nothing like ``read_before`` (ids that earlier work evaluated on).  The
-    same posts, sizes and seed give the same samples, whatever the order of rows.  Raises
-    ValueError, saying what to do, for too few posts of a label or clusters too large to split.
+    The last split takes nothing like ``read_before``, ids that earlier work evaluated on (unless
+    ``anywhere``, only those looked at).  The same posts, sizes and seed give the same samples,
+    whatever the order of rows.  Raises ValueError for too few posts or clusters too large to split.
     """
     if table["label"].nunique() < 2:
         raise ValueError(
@@ -119,7 +120,7 @@ def draw(
     ranks = cell.iloc[order].groupby(cell.iloc[order]).cumcount().to_numpy()
     order = order[ranks < POOL * needed.sum(axis=1)[cell.iloc[order]]]
     pool, cell = table.iloc[order].reset_index(drop=True), cell.iloc[order].to_numpy()
-    before = table[table["id"].isin(list(read_before))]
+    before = (table if anywhere else pool)[lambda rows: rows["id"].isin(list(read_before))]
     cluster, known, pairs = near_duplicates.clustered(pool, before, near_duplicate)
     sizes_of_clusters = np.bincount(cluster)
     largest = int(sizes_of_clusters.max())

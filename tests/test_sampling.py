@@ -164,6 +164,8 @@ def test_posts_like_those_read_before_stay_out_though_those_are_not_looked_at():
     samples, counts = sampling.draw(table, sizes, 1, read_before=known)
     assert not set(first["id"][:2]) & set(samples["eval"]["id"])
     assert counts["clusters_read_before"] == 2
+    within = sampling.draw(table, sizes, 1, read_before=known, anywhere=False)[0]["eval"]
+    assert within.equals(first)  # as it was drawn before
 
 
 def test_overlap_names_shared_ids_and_groups():
