@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import nbformat
 import numpy as np
-from fakes import CHIP, FakeEngine
+from fakes import DONE, FakeEngine
 
 from hsd_utils import paths, posts, prompts, provenance, readers, sampling, scoring
 from hsd_utils.paths import Run
@@ -77,6 +77,4 @@ def prepare():
     for stage, results in written.items():
         provenance.write_json(RUN.results(stage), results)
         parameters = provenance.defaults(stage) | {"run": "toy"}
-        made = {"parameters": parameters, "inputs": {}, "outputs": {}, "seconds": 1}
-        made |= {"finished": "2026", "commit": "c", "packages": {}, "hardware": CHIP}
-        provenance.write_json(RUN.stage_manifest(stage), made)
+        provenance.write_json(RUN.stage_manifest(stage), DONE | {"parameters": parameters})

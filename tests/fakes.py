@@ -8,6 +8,9 @@ from hsd_utils import verdict
 from hsd_utils.engines import Answer, Request
 
 CHIP = {"processor": "A Chip", "cores": 2, "gpu": None}
+# A stage's manifest, with the one parameter that all runs are asked for.
+DONE = {"inputs": {}, "outputs": {}, "seconds": 1, "finished": "2026", "commit": "c"}
+DONE |= {"packages": {}, "hardware": CHIP, "parameters": {"anonymise": True}}
 
 P = {"awful people": 0.9, "doubtful people": 0.6, "kind people": 0.3, "dear people": 0.1}
 POSTS = pd.DataFrame({"id": list("abcd"), "text": list(P), "label": [1, 0, 1, 0]})

@@ -3,10 +3,14 @@
 import shutil
 
 import pytest
-import torch
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 
-from hsd_utils import checkpoints
+from hsd_utils import training  # noqa: F401  Unsloth goes before torch and transformers
+
+import torch  # isort: skip
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback  # isort: skip
+from transformers import TrainingArguments  # isort: skip
+
+from hsd_utils import checkpoints  # isort: skip
 
 DEV_LOSS = [1.0, 2.0, 1.5, 0.5, 0.9, 0.9, 0.9, 0.9]  # patience of two: over after three epochs
 

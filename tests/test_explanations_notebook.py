@@ -10,7 +10,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import FakeEngine
+from fakes import DONE, FakeEngine
 from test_judge import Judge
 
 from hsd_utils import (
@@ -112,12 +112,13 @@ def prepared(ask, table):
     with ask["teacher"]() as classifier:
         made = rationales.read(distil, classifier.p_hate(distil), classifier.generate(distil))
     rationales.write(rationales.resolve(made, "keep"), run.rationales("distil"))
-    results = {"02_cot_teacher": {"teacher": {}}, "03_qlora_distillation": {"student": {}}}
-    results["03_qlora_distillation"]["student"] = {"folder": "a-0"}
-    results["04_evaluation"] = {"asked": {}, "models": {"student": {"threshold": 0.5}}}
+    evaluated = {"asked": {}, "models": {"student": {"threshold": 0.5}}}
+    results = {"02_cot_teacher": {"teacher": {}}, "04_evaluation": evaluated}
+    results["03_qlora_distillation"] = {"student": {"folder": "a-0"}}
     for stage, found in results.items():
         provenance.write_json(run.results(stage), found)
-    (run.student("a-0")).mkdir(parents=True)
+    provenance.write_json(run.stage_manifest("01_sampling"), DONE)
+    run.student("a-0").mkdir(parents=True)
     (run.student("a-0") / "adapter_model.safetensors").touch()
     return run
 
@@ -140,8 +141,7 @@ def executed(**parameters):
 
 @pytest.fixture
 def table():
-    made = corpus.build()
-    return made.sample(80, random_state=1).reset_index(drop=True)
+    return corpus.build().sample(80, random_state=1).reset_index(drop=True)
 
 
 def test_it_writes_what_others_read_and_shows_no_post(ask, table):
