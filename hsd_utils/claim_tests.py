@@ -144,7 +144,7 @@ def _shares(found) -> dict:
     if not shares or None in (shares["correct_own"]["value"], shares["complete"]["value"]):
         return _untested(experiment, NO_RATINGS)
     judged = verdict(shares["correct_own"], CORRECT)
-    if shares["complete"]["value"] < 1:
+    if shares["complete"]["high"] < 1:
         judged = "not supported"
     note = f"weighted to eval; complete: {tables.interval(shares['complete'])}"
     return _row(experiment, shares["correct_own"], judged, None, "explanations.json", note)

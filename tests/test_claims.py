@@ -109,7 +109,7 @@ def rated(kind="human", low=-0.05, high=0.05, correct=0.95, complete=1.0):
     test = measure(0.0, low, high) | {"margin": 0.1, "level": 0.9}
     test["equivalent"] = -0.1 < low and high < 0.1
     shares = {"correct_own": measure(correct, correct - 0.02, correct + 0.02)}
-    shares["complete"] = measure(complete, complete - 0.02, complete - 1e-16)  # as Wilson's end
+    shares["complete"] = measure(complete, complete - 0.02, complete)
     # On the sheet as it was drawn, and of so few pairs, all is worse.
     sheet, few = measure(0.5, 0.4, 0.6), test | measure(-0.3, -0.4, -0.2) | {"equivalent": False}
     every, question = {"model": "student", "posts": "all"}, {"question": "complete"}

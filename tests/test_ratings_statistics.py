@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import multinomial, norm
 from sklearn.metrics import cohen_kappa_score
 
-from hsd_utils.ratings import agreement, equivalence
+from hsd_utils.ratings import agreement, equivalence, results
 
 # Krippendorff (2011), example C: four observers, twelve units, some not rated.  The same data
 # are cac.raw4raters of Gwet's irrCAC.
@@ -129,3 +129,10 @@ def test_what_makes_no_sense_is_refused():
     for plan in ((0.1, 0.12, 0.1), (0.1, 0.0), (0.1, 0.01, 0.05), (0.1, 1.2)):
         with pytest.raises(ValueError):
             equivalence.pairs_needed(*plan)
+
+
+def test_all_of_fewer_posts_by_weight_is_all_and_none_is_none():
+    weights = pd.Series([0.6] * 40 + [1.7] * 30 + [1.2] * 5 + [0.9] * 25)
+    for answer in (0, 1):
+        found = results._weighted(pd.Series([answer] * 100), weights)
+        assert found["value"] == found["high" if answer else "low"] == answer
