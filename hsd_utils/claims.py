@@ -3,12 +3,8 @@
 Made from metrics.json (with the study's results) and explanations.json.
 ``claim_tests`` has the experiment and the rule of each claim; a final pair of the study, over
 seeds and posts, takes the place of a comparison of one training.
-
-    python -m hsd_utils.claims demo            # writes outputs/demo/claims.json and claims.md
-    python -m hsd_utils.claims demo --readme   # and the table in README.md
 """
 
-import argparse
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import claim_tests, paths, provenance, tables
+from hsd_utils import claim_tests, provenance, tables
 from hsd_utils.paths import Run
 
 SAYS = {
@@ -122,21 +118,3 @@ def write(run: Run) -> str:
     text = f"# Claims, run `{run.name}`\n\n{describe(rows)}\n"
     (run.folder / PAGE).write_text(text, encoding="utf-8")
     return text
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m hsd_utils.claims", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("run")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md too")
-    options = parser.parse_args()
-    run = Run(options.run)
-    text = write(run)
-    print(run.folder / PAGE)
-    if options.readme:
-        _, _, told = text.partition("\n\n")
-        tables.insert(paths.REPOSITORY / "README.md", "claims", f"Run `{run.name}`. {told}")
-
-
-if __name__ == "__main__":
-    main()

@@ -3,24 +3,21 @@
 The words fit one run's outcome, so they stand beside it: ``README.md.j2`` in its folder, a Jinja
 template.  It becomes that folder's README.md; its block ``summary`` goes into the project's, too.
 
-    python -m hsd_utils.findings reference            # writes outputs/reference/README.md
-    python -m hsd_utils.findings reference --readme   # and the summary in README.md
-
 A template has ``metrics`` (metrics.json), ``at(table, column, column=value, ...)`` for a value of
 ``tables/`` or ``claims.json``, and the filters ``two`` (0.77), ``ci`` (0.77 (0.74–0.80)) and
 ``percent`` (77%).
 """
 
-import argparse
 import json
 from typing import Any
 
 import jinja2
 
-from hsd_utils import claims, paths, tables
+from hsd_utils import claims, tables
 from hsd_utils.paths import Run
 
-MADE = "<!-- Made by python -m hsd_utils.findings {} from README.md.j2: write there. -->\n"
+TEMPLATE, PAGE = "README.md.j2", "README.md"
+MADE = "<!-- Made by python -m hsd_utils.pages {} from README.md.j2: write there. -->\n"
 
 
 def render(run: Run) -> tuple[str, str]:
@@ -29,7 +26,7 @@ def render(run: Run) -> tuple[str, str]:
     Raises FileNotFoundError without a template, jinja2.UndefinedError where it names what was not
     measured, and LookupError where not exactly one row of a table fits.
     """
-    source = run.folder / "README.md.j2"
+    source = run.folder / TEMPLATE
     if not source.exists():
         raise FileNotFoundError(f"write {source.name} in {run.folder.name}: what the run showed")
     made = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -58,21 +55,3 @@ def _at(run: Run, name: str, column: str, where: dict[str, Any]) -> Any:
     if len(fit) != 1:
         raise LookupError(f"{len(fit)} rows of {path.name} fit {where}: name one")
     return fit[0][column]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m hsd_utils.findings", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("run")
-    parser.add_argument("--readme", action="store_true", help="put the summary into README.md too")
-    options = parser.parse_args()
-    run = Run(options.run)
-    text, summary = render(run)
-    (run.folder / "README.md").write_text(text, encoding="utf-8")
-    print(run.folder / "README.md")
-    if options.readme:
-        tables.insert(paths.REPOSITORY / "README.md", "findings", summary)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,5 @@
-"""results.md of a run, and the README's numbers: made from the run's files, never typed.
+"""results.md of a run, and the README's tables: made from the run's files, never typed."""
 
-python -m hsd_utils.summary demo            # writes outputs/demo/results.md
-python -m hsd_utils.summary demo --readme   # and the table in README.md
-"""
-
-import argparse
 import json
 import math
 import os
@@ -13,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import ablations, paths, tables
+from hsd_utils import ablations, tables
 from hsd_utils.paths import Run
 
 MEASURES = {"macro_f1": "macro-F1", "f1": "F1 (hate)", "accuracy": "accuracy", "roc_auc": "ROC-AUC"}
@@ -214,29 +209,3 @@ def scale(metrics: Mapping[str, Any], price_in: float, price_out: float) -> pd.D
             f"price at {price_in:g} in, {price_out:g} out": there * price_in + back * price_out,
         }
     )
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m hsd_utils.summary", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("run")
-    parser.add_argument("--readme", action="store_true", help="put the tables into README.md too")
-    parser.add_argument("--price-in", type=float, default=0.6, help="for a million tokens")
-    parser.add_argument("--price-out", type=float, default=0.8, help="for a million tokens")
-    options = parser.parse_args()
-    run = Run(options.run)
-    write(run)
-    print(run.summary)
-    if options.readme:
-        metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
-        readme = paths.REPOSITORY / "README.md"
-        tables.insert(readme, "results", f"Run `{run.name}`. {describe(metrics)}")
-        if measured := benchmarks(run):
-            tables.insert(readme, "benchmarks", measured)
-        if run.name == "reference" and "teacher" in metrics:
-            told = tables.markdown(scale(metrics, options.price_in, options.price_out), digits=1)
-            tables.insert(paths.REPOSITORY / "hsd_utils/engines/cluster.md", "scale", told)
-
-
-if __name__ == "__main__":
-    main()

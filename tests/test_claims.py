@@ -1,11 +1,10 @@
 """The claims page: every verdict by its rule, from files and from nowhere else."""
 
 import json
-import sys
 
 import pytest
 
-from hsd_utils import analysis_plan, claim_tests, claims, paths
+from hsd_utils import analysis_plan, claim_tests, claims
 from hsd_utils.paths import Run
 
 EMPTY = {"explanations": {}}
@@ -235,16 +234,3 @@ def test_the_papers_models_on_the_papers_posts_are_not_scaled_down():
         assert claims.scaled(found)[:9] == "the paper"
     for other in ({"read": {"ethos": {}}}, {"sizes": {"eval": 60}}):
         assert claims.scaled(found | {"sampling": drawn | other})[:6] == "scaled"
-
-
-def test_the_readme_gets_the_table_and_a_run_that_is_not_there_is_named(run, tmp_path, monkeypatch):
-    readme = tmp_path / "README.md"
-    readme.write_text("a\n<!-- claims:begin -->\nold\n<!-- claims:end -->\nb\n")
-    monkeypatch.setattr(paths, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["claims", "toy", "--readme"])
-    claims.main()
-    once = readme.read_text()
-    assert "\nold\n" not in once and "Run `toy`. Scaled down" in once and once.endswith("-->\nb\n")
-    monkeypatch.setattr(sys, "argv", ["claims", "other"])
-    with pytest.raises(FileNotFoundError, match="other"):
-        claims.main()

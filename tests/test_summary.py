@@ -1,12 +1,11 @@
 """results.md and the README's numbers come from metrics.json, and from nowhere else."""
 
 import json
-import sys
 
 import pytest
 from fakes import CHIP
 
-from hsd_utils import paths, summary
+from hsd_utils import summary
 from hsd_utils.paths import Run
 
 
@@ -105,29 +104,6 @@ def test_parts_that_were_not_run_are_left_out():
     assert summary.describe({}) == ""
     only = summary.describe({"models": METRICS["models"]})
     assert only.count("| model |") == 1 and "pair" not in only and "paper" not in only
-
-
-def test_the_readme_gets_its_table_between_the_marks(run, tmp_path, monkeypatch):
-    readme = tmp_path / "README.md"
-    readme.write_text("# Title\n<!-- results:begin -->\nold\n<!-- results:end -->\nrest\n")
-    monkeypatch.setattr(paths, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["summary", "toy"])
-    summary.main()
-    assert "old" in readme.read_text()  # only when asked
-    monkeypatch.setattr(sys, "argv", ["summary", "toy", "--readme"])
-    summary.main()
-    once = readme.read_text()
-    summary.main()
-    assert readme.read_text() == once and "Run `toy`." in once and "old" not in once
-    assert once.startswith("# Title\n") and once.endswith("<!-- results:end -->\nrest\n")
-    assert "0.912" in once
-
-
-def test_a_run_that_is_not_there_is_named(run, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["summary", "other"])
-    with pytest.raises((SystemExit, FileNotFoundError)) as caught:
-        summary.main()
-    assert "other" in str(caught.value)
 
 
 MACHINE = {"hardware": {"processor": "A Chip", "cores": 2}}
