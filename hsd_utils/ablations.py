@@ -163,9 +163,10 @@ def finals(
 ) -> tuple[list[dict[str, Any]], dict[str, float | None]]:
     """The final pairs on eval, and the corrected p-values of the plan's claims.
 
-    A pair has claim, a, b, difference, low, high, p_value, p_holm, seeds (of a), n and a note, if
-    study.yaml has one.  others: the comparisons of notebook 04, which belong to the plan's family
-    too (C3).  A pair that stands for no claim of the plan is exploratory, its p_holm null.
+    A pair has claim, a, b, difference, low, high, p_value, p_holm, seeds (of a), learned (posts
+    that a learned from), n and a note, if study.yaml has one.  others: the comparisons of notebook
+    04, which belong to the plan's family too (C3).  A pair that stands for no claim of the plan is
+    exploratory, its p_holm null.
     """
     label, metric = held_out["label"].to_numpy(), plan["primary"]
     made, family = [], [row for row in others if row["b"] != "teacher"]
@@ -177,6 +178,7 @@ def finals(
             tested[name] = statistics.hierarchical(label, a, b, metric=name, **drawn)
         mine = [row for row in done if row["name"] == pair["a"]]
         about = {"supervision": mine[0]["supervision"], "seeds": [row["seed"] for row in mine]}
+        about |= {"learned": mine[0]["n"]}
         shown = {k: tested[metric][k] for k in ("difference", "low", "high", "p_value")}
         about |= {"n": len(held_out), "metric": metric, plan["beside"]: tested[plan["beside"]]}
         named = {key: pair[key] for key in ("claim", "a", "b", "note") if key in pair}

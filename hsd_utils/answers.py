@@ -56,7 +56,7 @@ def rows(teacher: dict, every: dict) -> tuple[list[dict], int]:
             if answer.probabilities:
                 made.append(row | {"probabilities": answer.probabilities})
             elif post := halves.get(answer.key):
-                written = redaction.strip(answer.text, post.text)
+                written = redaction.strip(answer.text, post.text, copies=[answer.text])
                 made.append(row | {"id": redaction.digest(post), "written": written})
                 altered += redaction.fill(written, post.text) != answer.text
             elif post := asked.get(answer.key):

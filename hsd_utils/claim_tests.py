@@ -14,7 +14,9 @@ from hsd_utils import analysis_plan, bootstrap, tables
 VERDICTS = ("supported", "not supported", "inconclusive", "not testable here")
 LEVEL, CORRECT = 0.85, 0.91  # the paper's F1, and its share of correct explanations
 SMALL = 0.02  # of macro-F1: less than this more posts may still add if these suffice
-NO_RATINGS = "no ratings by people are at hand; 06 makes the sheet for them"
+NO_RATINGS = (
+    "no ratings by people are at hand; 06 makes the sheet, explanations.json decides nothing"
+)
 NOT_RUN = "notebook {} was not run"
 NO_PAIR = "no final pair of the study"
 
@@ -74,8 +76,7 @@ def _pairs(found) -> dict[str, dict]:
 
 def _trainings(pair) -> str:
     """How many trainings of the student its interval is over."""
-    n = pair["seeds"][0]
-    return "one seed" if n == 1 else f"{n} seeds"
+    return "one seed" if (n := pair["seeds"][0]) == 1 else f"{n} seeds"
 
 
 def _teacher(found, gold: bool = False) -> dict:
@@ -86,7 +87,9 @@ def _teacher(found, gold: bool = False) -> dict:
     learned = found["models"]["student"]["supervision"]
     if (learned == "gold") != gold:
         return _untested(experiment, f"the student of this run learned {learned} labels")
-    note, alike = _trainings(pair), found.get("supervised_alike", {}).get("retrieved", {"posts": 0})
+    posts = found.get("sampling", {"sizes": {"distil": 0}})["sizes"]["distil"]
+    note = f"{posts:,} posts learned from, " * (posts > 0) + _trainings(pair)
+    alike = found.get("supervised_alike", {}).get("retrieved", {"posts": 0})
     if gold and alike["posts"]:  # the teacher is given the same labels, too
         beside = f"{tables.interval(_valued(alike['student_beside']))}, {alike['posts']} posts"
         note += f"; ROC-AUC against the teacher shown the nearest gold posts: {beside}"
@@ -108,7 +111,8 @@ def _baselines(found) -> dict:
     learned = found["models"]["student"]["supervision"]
     family = found.get("study", {}).get("p_holm", {})  # with C2 and C4; of 04 alone without it
     pairs = {b: pair | {"p_holm": family.get("C3", pair["p_holm"])} for b, pair in pairs.items()}
-    row = compared(pairs[strongest], experiment, learned, "tables/comparisons.json", note)
+    file = "metrics.json" if "C3" in family else "tables/comparisons.json"
+    row = compared(pairs[strongest], experiment, learned, file, note)
     judged = {verdict(_valued(pair)) for pair in pairs.values()}
     judged |= {"inconclusive"} if missing else set()
     return row | {"verdict": min(judged, key=("not supported", "inconclusive", "supported").index)}
@@ -193,7 +197,8 @@ def _breadth(found) -> dict:
         return _untested(experiment, f"{NOT_RUN.format('07')}; {few}")
     overall = measured["overall"]
     (model, first), *others = overall.items()
-    note = f"{model}, mean over {sum(r['model'] == model for r in measured['rows'])} sources; {few}"
+    sources = sum(row["model"] == model for row in measured["rows"])
+    note = f"of baselines, not the student: {model}, mean over {sources} sources; {few}"
     note += "".join(f"; {name}: {tables.interval(found)}" for name, found in others)
     verdicts = {verdict(found) for found in overall.values()}  # of learners that disagree: none
     judged = verdicts.pop() if len(verdicts) == 1 else "inconclusive"
@@ -208,19 +213,21 @@ def _posts(found) -> dict:
         most = f"the study's largest sample has {max(sizes)} posts" if sizes else "no study"
         return _untested(experiment, most)
     gain, (large, small) = more["macro_f1"], more["posts"]
-    judged = "supported" if gain["high"] < SMALL else "inconclusive"
-    judged = "not supported" if gain["low"] > SMALL else judged
+    judged = "not supported" if gain["low"] > SMALL else "inconclusive"
+    judged = "supported" if gain["high"] < SMALL else judged
     note = f"{small:,} and {large:,} posts, trained {' and '.join(map(str, more['seeds'][::-1]))}"
-    note += f" time(s); suffices: gain below {SMALL}; ROC-AUC {tables.interval(more['roc_auc'])}"
+    note += f" time(s), beyond distil unbalanced; suffices: gain below {SMALL}; "
+    note += f"ROC-AUC {tables.interval(more['roc_auc'])}"
     return _row(experiment, gain, judged, more["supervision"], "metrics.json", note)
 
 
 def _open(found) -> dict:
     spoken = found.get("generalisation", {}).get("languages") or [{"language": "en"}]
-    tried = {cell["factor"] for cell in found.get("study", {}).get("cells", [])}
-    tried = sorted(tried & {"shots", "balance", "human rationales"}) or ["nothing of this"]
+    cells = found.get("study", {}).get("cells", [])
+    tried = [c for c in cells if c["factor"] in ("shots", "balance", "human rationales")]
+    told = [f"{c['name']} {c['metrics']['roc_auc']['value']:.2f}" for c in tried]
     note = f"languages: {', '.join(sorted({row['language'] for row in spoken}))}; "
-    note += f"in the study: {', '.join(tried)}"
+    note += f"ROC-AUC on dev: {', '.join(told)}" if told else "nothing of this in the study"
     return _untested("questions that the paper leaves open: no claim to test", note)
 
 

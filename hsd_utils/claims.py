@@ -3,6 +3,8 @@
 Made from metrics.json (with the study's results) and explanations.json.
 ``claim_tests`` has the experiment and the rule of each claim; a final pair of the study, over
 seeds and posts, takes the place of a comparison of one training.
+
+    rows = claims.collect(Run("demo"))
 """
 
 import json
@@ -30,7 +32,7 @@ SAYS = {
     "C9": "it is cheaper",
     "C10": "many sources generalise",
     "C11": "about 2,000 posts suffice",
-    "C12": "few-shot Chain-of-Thought extraction works",
+    "C12": "few-shot prompting works: demonstrations make the teacher's labels better",
     "C13": "open: other languages, how many demonstrations, human or machine rationales",
 }
 FILE, PAGE = "claims.json", "claims.md"
@@ -40,7 +42,7 @@ RULE = """\
 *Supported*: the interval lies beyond the null value on the claimed side (and Holm's p-value, \
 where the plan corrects, below alpha). *Not supported*: it lies on the other side. \
 *Inconclusive*: neither, or the learners of C10 differ. *Not testable here*: nothing was \
-measured; the note says why."""
+measured that could decide; the note says why."""
 
 
 def collect(run: Run) -> list[dict[str, Any]]:
@@ -69,8 +71,10 @@ def collect(run: Run) -> list[dict[str, Any]]:
 
 def _final(row: Mapping[str, Any]) -> dict[str, Any]:
     """A final pair of the study, as ``ablations.finals`` gives it."""
-    experiment = f"macro-F1, {row['a']} - {row['b']}, over seeds and posts"
-    note = f"{len(row['seeds'])} seeds, " * (len(row["seeds"]) > 1) + f"{row['n']} posts"
+    seeds = len(row["seeds"]) > 1
+    experiment = f"macro-F1, {row['a']} - {row['b']}, over {'seeds and ' * seeds}posts"
+    note = f"{row['learned']:,} posts learned from, " * (row["learned"] > 0)
+    note += f"{len(row['seeds'])} seeds, " * seeds + f"{row['n']} posts compared on"
     note += f"; {row['note']}" if "note" in row else ""
     return claim_tests.compared(row, experiment, row.get("supervision"), "metrics.json", note)
 

@@ -63,10 +63,9 @@ _NO_HATE = re.compile(
     r"|\bnot (?:\w+ ){0,3}(?:hate|hateful|attack\w*|target\w*|demean\w*|insult\w*|groups?"
     r"|people|protected|the writer's)\b"
     r"|\bno (?:\w+ )?(?:groups?|one|people|person) (?:of people )?(?:\w+ )?(?:is|are)\b"
-    r"|\bno protected group"
-    r"|\bnobody (?:is|was)\b|\bno[nt]-?hateful|\bdefen[ds]\w*|\breject\w*|\bcondemn\w*"
-    r"|\bcounter-speech"
-    r"|\boppos(?:es|ing)|\bprais\w+|\bspeaks (?:well|proudly)|\bstands up|\bsame rights"
+    r"|\bno protected group|\bnobody (?:is|was)\b|\bno[nt]-?hateful|\bdefen[ds]\w*|\breject\w*"
+    r"|\bcondemn\w*|\bcounter-speech|\boppos(?:es|ing)|\bprais\w+|\bspeaks (?:well|proudly)"
+    r"|\bstands up|\bsame rights"
     r"|\b(?:attacks?|against|demeans?) (?:no|nobody|any)\b|\bneutral\b|\bharmless\b|\bpositive\b"
     r"|\bnothing (?:\w+ ){0,2}(?:bad|against|hateful)|\bwithout (?:\w+ ){0,2}(?:sharing|attack\w*)"
     r"|\btakes the side|\bin jest\b|\bwas wrong\b|\bhonest question|\bpasses no judgement"
@@ -134,8 +133,7 @@ def features(sample: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     shown = [e["explanation"] for d in prompts.demonstrations() for e in d["explanations"]]
     made = []
     for post, row, reason in zip(sample.itertuples(), rows.itertuples(), reasons, strict=True):
-        given = list(row.explanations)
-        quoted = [e for e in given if e["input"]]  # a reason may come without a quote
+        quoted = [e for e in row.explanations if e["input"]]  # a reason may come without a quote
         located = [e for e in quoted if e["how"] is not None]
         found = {"id": post.id, "quotes": len(quoted), "found": len(located)}
         found |= {"hallucinated": len(quoted) - len(located)}
@@ -148,7 +146,7 @@ def features(sample: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
             found |= {"length": len(reason.split()), "names_group": float(bool(named(reason)))}
             found |= {"contradicts": np.nan if ends is None else float(ends != row.predicted)}
             found |= {"generic": float(often[reason.casefold()] > 1 or alone)}
-            each = [e["explanation"] for e in given]
+            each = [e["explanation"] for e in row.explanations]
             found |= {"copied": float(any(_copied(e, [*shown, post.text]) for e in each))}
         made.append(found)
     optional = ["length", "names_group", "contradicts", "generic", "copied"]
@@ -170,11 +168,10 @@ def diversity(reasons: list[str]) -> dict[str, float | None]:
     ones = list(chain(*tokens))
     twos = list(chain(*(zip(t, t[1:], strict=False) for t in tokens)))
     alike = process.cdist(reasons, reasons, scorer=fuzz.ratio) / 100
-    pairs = alike[~np.eye(len(reasons), dtype=bool)]
     return {
         "distinct_1": len(set(ones)) / len(ones) if ones else None,
         "distinct_2": len(set(twos)) / len(twos) if twos else None,
-        "self_similarity": float(pairs.mean()),
+        "self_similarity": float(alike[~np.eye(len(reasons), dtype=bool)].mean()),
     }
 
 
@@ -186,28 +183,32 @@ def split(
     resamples: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Measures apart: columns explainer, by, value, posts and a {value, low, high} a measure.
+    """Measures apart: explainer, by, value, posts, measured and a {value, low, high} a measure.
 
-    scored: explainer -> one row a post with id, predicted and measures.  By source, by target
-    (a post of several, "a, b", counts in each) in groups of ``least`` posts and more, and by
-    whether label and prediction are right.  A measure is the mean of its column; one of
-    ``joint`` a statistic of columns of other names (see ``bootstrap.over``).
+    scored: explainer -> one row a post with id, predicted, measured (True where its faithfulness
+    was; how many is told) and measures.  By source, by target (a post of several, "a, b", counts
+    in each) in groups of ``least`` posts and more, and by whether label and prediction are right.
+    A measure is the mean of its column; one of ``joint`` a statistic of columns of other names
+    (see ``bootstrap.over``).  Null with a reason where fewer than ``least`` posts have a value.
     """
-    rows, parts = [], {"id", "predicted", *chain(*(columns for _, columns in joint.values()))}
+    parts = {"id", "predicted", "measured"}.union(*(columns for _, columns in joint.values()))
+    rows, few = [], bootstrap.absent(f"fewer than {least} posts to measure")
     for explainer, frame in scored.items():
         known = frame.merge(sample[["id", "source", "target", "label"]], on="id")
         pairs = zip(known["label"], known["predicted"], strict=True)
         known["outcome"] = [OUTCOMES[int(gold), int(said)] for gold, said in pairs]
         known["target"] = known["target"].str.split(", ")
         single = {name: (np.mean, [name]) for name in frame if name not in parts}
-        measures = {**single, **joint}
         for by in ("source", "target", "outcome"):
             for value, part in known.explode(by).groupby(by):
                 if len(part) < least and by != "outcome":
                     continue
                 row = {"explainer": explainer, "by": by, "value": value, "posts": len(part)}
-                for name, (of, columns) in measures.items():
-                    row[name] = bootstrap.over(of, [part[c] for c in columns], resamples, seed)
+                row["measured"] = int(part["measured"].sum())
+                for name, (of, columns) in {**single, **joint}.items():
+                    had = part[columns].dropna().T.to_numpy()
+                    enough = had.shape[1] >= least
+                    row[name] = bootstrap.over(of, had, resamples, seed) if enough else few
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -234,10 +235,9 @@ def annotators(sample: pd.DataFrame) -> pd.DataFrame:
 
 
 def _missed(post, located: list[dict]) -> float:
-    human = list(post.rationale)
+    human, quotes = list(post.rationale), spans.quoted(located)
     if post.label != 1 or not human:
         return float("nan")
-    quotes = spans.quoted(located)
     missed = [not any(a < end and start < b for start, end in quotes) for a, b in human]
     return float(np.mean(missed))
 

@@ -2,11 +2,12 @@
 
 After ERASER (DeYoung et al. 2020), with j the predicted label, x the post and r the marked
 words: comprehensiveness p(j|x) - p(j|x without r), higher is better; sufficiency
-p(j|x) - p(j|r), lower is better.  A post without quotes stays in: nothing removed changes
-nothing, and sufficiency is measured on the empty post, so that no model gains by silence.
-Quotes are held against as many words in a row taken by chance, against the words that a
-lexicon or a small classifier finds most telling, and against the best that leaving out as many
-words was found to do (the upper reference, see ``measure``).
+p(j|x) - p(j|r), lower is better.  No model gains by silence: a post without quotes has a
+comprehensiveness of 0, since nothing removed changes nothing, and no sufficiency, which would
+be that of the empty post whatever the model makes of this one.  Quotes are held against as many
+words in a row taken by chance, against the words that a lexicon or a small classifier finds
+most telling, and against the best that leaving out as many words was found to do (the upper
+reference, see ``measure``).
 
     rows = faithfulness.measure(p_hate, texts, predicted, {"quotes": masks}, tried=4, seed=0)
 """
@@ -24,6 +25,7 @@ from hsd_utils.scoring import Classifier
 
 Scores = Callable[[str], np.ndarray]  # text -> how much each word speaks for hate (n_words,)
 CHANCE, BEST = "random", "leave-one-out"
+SILENT = "nothing is quoted"
 
 
 def asking(classifier: Classifier) -> Ask:
@@ -56,7 +58,8 @@ def measure(
     leaves out each stretch of that length in turn, of a long post ``tried`` of them evenly
     spread over it, and takes the largest fall among them, those drawn and the quotes (without
     sufficiency).  So quotes and chance cannot be above it; scattered words of a lexicon can.
-    At most 2 tried + 4 questions a post, and two more a method other than the quotes.
+    Where no word is marked sufficiency is NaN.  At most 2 tried + 4 questions a post, and two
+    more a method other than the quotes.
     """
     generator, asked = np.random.default_rng(seed), []
     for post, text in enumerate(texts):
@@ -96,6 +99,7 @@ def _wide(rows: pd.DataFrame) -> pd.DataFrame:
     mean = by["fall"].mean().unstack("how")
     words = rows.groupby(["post", "method"], sort=False)["words"].first()
     names = {"without": "comprehensiveness", "only": "sufficiency"}
+    mean.loc[words == 0, "only"] = np.nan
     wide = mean.rename(columns=names).assign(words=words).reset_index()
     best = tried.groupby("post").agg(comprehensiveness=("fall", "max"), words=("words", "first"))
     best = best.reset_index().assign(method=BEST, sufficiency=np.nan)
@@ -106,8 +110,9 @@ def _wide(rows: pd.DataFrame) -> pd.DataFrame:
 def summary(rows: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
     """A row a method: posts, comprehensiveness, sufficiency, and how far the quotes are above.
 
-    Measures are {value, low, high} over posts; quotes_above is the mean difference in
-    comprehensiveness of the quotes to this method on the same posts.
+    Measures are {value, low, high} over posts, sufficiency over those of which words are marked;
+    quotes_above is the mean difference in comprehensiveness of the quotes to this method on the
+    same posts.
     """
     wide = rows.pivot(index="post", columns="method", values="comprehensiveness")
     found = []
@@ -117,6 +122,8 @@ def summary(rows: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
         row = {"method": method, "posts": int(part["comprehensiveness"].notna().sum())}
         for name in ("comprehensiveness", "sufficiency"):
             row[name] = bootstrap.mean(part[name], resamples, seed)
+        if not part["words"].any():
+            row["sufficiency"] = bootstrap.absent(SILENT)
         above = bootstrap.mean(wide["quotes"] - wide[method], resamples, seed)
         itself = bootstrap.absent("the quotes themselves")
         found.append(row | {"quotes_above": itself if method == "quotes" else above})

@@ -1,4 +1,4 @@
-"""Figures of the ablation study (notebook 08); like those of ``figures``, from plain data.
+"""Figures of pairs of models and of the ablation study; like those of ``figures``, of plain data.
 
 figures.save(figures_study.factor(rows), run, "study_objective", rows)
 """
@@ -39,6 +39,22 @@ def _named(row: dict) -> str:
     """A cell, the posts that it learned from, if any, and its trainings, if several."""
     posts = f", {row['n']:,} posts" * bool(row["n"])
     return row["name"] + posts + f", {len(row['seeds'])} seeds" * (len(row["seeds"]) > 1)
+
+
+def forest(table: pd.DataFrame, width: float = PAGE) -> Figure:
+    """A row a pair of models: what the first has more, with 95% intervals and a line at none.
+
+    table: of ``summary.paired`` or ``ablations.final_table``.
+    """
+    figure, parts = panels(2, width, 0.7 + 0.26 * len(table), sharey=True)
+    for axes, title in zip(parts, TITLES.values(), strict=True):
+        axes.axvline(0, color="black", lw=0.8, ls=":", zorder=0)
+        for at, found in enumerate(table[f"{title} difference"]):
+            reach = [[found["value"] - found["low"]], [found["high"] - found["value"]]]
+            axes.errorbar([found["value"]], [at], xerr=reach, capsize=2, marker="D", color=BLIND[3])
+        axes.set(xlabel=f"{title} difference (95% interval)", ylim=(len(table) - 0.5, -0.5))
+    parts[0].set_yticks(range(len(table)), table["pair"])
+    return figure
 
 
 def learning_curve(rows: Sequence[dict], width: float = COLUMN) -> Figure:

@@ -6,17 +6,19 @@ The published code asks an external model for a number between 0 and 1 as p(x), 
 limit of 0.45 on that scale.  Here p(x) is the judged model's own P(hate), so both forms are
 adaptations, and their values are not comparable with published ones.
 
-``adapted``, as published: quotes are the single words that post and answer share, stop words
-included; they are masked, and QF is |p(x) - p(masked)| for a hateful prediction and 1 minus
-that otherwise, 0 with nothing or all of the post quoted; a group counts as named when the first
-words of its name are there; CC asks QF >= 0.45, and a group named where the prediction is
-hateful but none where it is not.  (Whole words are masked, "they're" where both its parts are
-shared; the published code also masks letters within words.)
+``adapted``, as published: all is read from one text, here the quotes and reasons of an answer
+(its label, which stands apart from them, is not in it).  A conclusion is one of a few words,
+"hateful" and "no" among them, whichever label they mean.  Quotes are the single words that post
+and text share, stop words included; they are masked, and QF is |p(x) - p(masked)| for a hateful
+prediction and 1 minus that otherwise, 0 with nothing or all of the post quoted; a group counts
+as named when the first words of its name are there; CC asks QF >= 0.45, and a group named where
+the prediction is hateful but none where it is not.  (Whole words are masked, "they're" where
+both its parts are shared; the published code also masks letters within words.)
 
 ``corrected``: quotes are those the answer gives and the post holds; QF of a hateful prediction
-counts only a fall of P(hate); groups need their whole name; HTC is 0 where the words of the
-explanation conclude the other label; for a prediction of no hate TGI is not asked (NaN, left
-out of the mean), and CC asks QF >= 0.45 and HTC.
+counts only a fall of P(hate); groups need their whole name, and in the reasons; HTC is 0 where
+nothing is said or the reasons conclude the other label; for a prediction of no hate TGI is not
+asked (NaN, left out of the mean), and CC asks QF >= 0.45 and HTC.
 
 The target groups and their names are ``explanations.GROUPS``.
 
@@ -39,6 +41,7 @@ PARTS = ("htc", "qf", "tgi", "cc")
 FORMS = ("adapted", "corrected")
 MASK = "[mask]"  # in capitals ``prompts.shield`` would take it for a token of a template
 _WORDS = re.compile(r"[^\w\s]+")
+_CONCLUDES = re.compile(r"\b(?:(?:non-)?hateful|hate speech|yes|no)\b", re.I)  # published, English
 # First words of the groups' names, as the published matching takes them: "black", "old"; bare as
 # the words they are looked for in: "non binary", and never "non" alone.
 _BEGINNINGS = {
@@ -65,8 +68,7 @@ def masked(text: str, row, form: str) -> str | None:
     if form == "corrected":
         mask = spans.marked(text, spans.quoted(row.explanations))
     else:
-        answer = " ".join(e["input"] + " " + e["explanation"] for e in row.explanations)
-        shared = set(_bare(answer).split())
+        shared = set(_bare(_answer(row)).split())
         mask = np.array([bool(parts) and parts <= shared for parts in bare], bool)
     # Marks and emoji beside words are nothing left unquoted; on their own they are the post.
     counted = [hidden for hidden, parts in zip(mask, bare, strict=True) if parts] or mask
@@ -78,11 +80,13 @@ def masked(text: str, row, form: str) -> str | None:
 
 def score(row, p: float, p_masked: float | None, form: str) -> dict[str, float]:
     """Components and score of one explanation; ``p_masked`` is None where ``masked`` is."""
-    reason, corrected = sentence(row.explanations), form == "corrected"
-    concludes, names = bool(reason), _begins_a_name(reason)
-    if corrected:
-        concludes = concludes and stance(reason) in (None, row.predicted)
+    if corrected := form == "corrected":
+        reason = sentence(row.explanations)
+        concludes = bool(reason) and stance(reason) in (None, row.predicted)
         names = bool(named(reason))
+    else:
+        answer = _answer(row)
+        concludes, names = bool(_CONCLUDES.search(answer)), _begins_a_name(answer)
     return components(row.predicted, p, p_masked, concludes, names, corrected)
 
 
@@ -112,11 +116,15 @@ def components(
     return found | {"score": float(np.nanmean(list(found.values())))}
 
 
+def _answer(row) -> str:
+    return " ".join(e["input"] + " " + e["explanation"] for e in row.explanations)
+
+
 def _bare(text: str) -> str:
     return _WORDS.sub(" ", text.lower()).strip()
 
 
-def _begins_a_name(reason: str) -> bool:
-    words = _bare(reason).split()
+def _begins_a_name(answer: str) -> bool:
+    words = _bare(answer).split()
     grams = {" ".join(words[a : a + n]) for n in (1, 2, 3) for a in range(len(words) - n + 1)}
     return bool(grams & _BEGINNINGS)

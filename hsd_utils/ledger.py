@@ -4,6 +4,7 @@ A threshold, recipe or prompt chosen after looking at ``eval`` is chosen on it. 
 beside the run (``Run.ledger``) and holds no post.
 
     held_out = ledger.read(stage.run, "04_evaluation", "eval")
+    fresh = ledger.fresh(stage.run, held_out)
 """
 
 import json
@@ -11,6 +12,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hsd_utils import paths, posts
@@ -37,6 +39,15 @@ def read(run: Run, notebook: str, split: str) -> pd.DataFrame:
     with open(run.ledger, "a", encoding="utf-8") as file:
         file.write(("" if whole else "\n") + json.dumps(entry) + "\n")
     return table
+
+
+def fresh(run: Run, table: pd.DataFrame) -> np.ndarray:
+    """Which posts of a sample earlier work had not drawn, for whatever purpose; bool, (n,).
+
+    All of them where 01's parameter ``drawn_before`` names no list.
+    """
+    known = paths.ids(run.parameters("01_sampling").get("drawn_before", ""))
+    return ~table["id"].isin(known).to_numpy()
 
 
 def entries(run: Run, split: str | None = None) -> list[dict[str, Any]]:

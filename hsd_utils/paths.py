@@ -42,6 +42,11 @@ def public(relative: str) -> Path:
     return local if local and local.is_file() else cache() / "data" / relative
 
 
+def ids(name: str) -> list[str]:
+    """A list of posts' ids beside the notebooks, one a line; empty where none is named."""
+    return (NOTEBOOKS / name).read_text(encoding="utf-8").split() if name else []
+
+
 def offline() -> bool:
     """Whether ``HF_HUB_OFFLINE`` keeps everything off the network, as it does for the hub."""
     return os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in {"1", "true", "yes", "on"}
@@ -94,7 +99,7 @@ class Run:
         return self.folder / "predictions" / f"{model}-{split}.jsonl"
 
     def ratings(self, name: str) -> Path:
-        """Sheet, forms and ratings of the human evaluation: what raters may see."""
+        """Sheet and forms for raters; by_rater/ and returned/ are for who runs the study."""
         return self.folder / "ratings" / name
 
     @property

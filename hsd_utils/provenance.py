@@ -65,7 +65,7 @@ class Stage:
             "seconds": round(time.perf_counter() - self.started, 1),
             **environment(),
             "parameters": self.parameters,
-            "notebook": _text_hash(_code(self.name)),
+            "notebook": _code(self.name),
             "modules": modules(self.name),
             "inputs": self._hashes(inputs),
             "outputs": self._hashes([*outputs, self.run.results(self.name)]),
@@ -91,7 +91,7 @@ def stale(run: Run, stage: str, parameters: Mapping[str, Any]) -> str | None:
         return "its manifest is damaged"
     if changed:
         return f"parameter {', '.join(changed)} changed"
-    if recorded["notebook"] != _text_hash(_code(stage)):
+    if recorded["notebook"] != _code(stage):
         return "the notebook changed"
     if recorded["modules"] != modules(stage):
         return "the code it imports changed"
@@ -166,7 +166,7 @@ def defaults(stage: str) -> dict[str, Any]:
     """Names and default values of a notebook's parameters cell."""
     if stage not in STAGES:
         raise ValueError(f"unknown notebook {stage!r}: one of {', '.join(STAGES)}")
-    found = papermill.inspect_notebook(str(_notebook(stage)))
+    found = papermill.inspect_notebook(str(paths.NOTEBOOKS / f"{stage}.ipynb"))
     return {name: ast.literal_eval(about["default"]) for name, about in found.items()}
 
 
@@ -212,17 +212,11 @@ def _imported(source: str) -> set[str]:
 
 def _cells(stage: str) -> list[str]:
     """A notebook's code, cell by cell, without its prose and what Run All leaves in it."""
-    cells = json.loads(_notebook(stage).read_text(encoding="utf-8"))["cells"]
+    file = paths.NOTEBOOKS / f"{stage}.ipynb"
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
     return ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
 
 
 def _code(stage: str) -> str:
-    return "\n".join(_cells(stage))
-
-
-def _text_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _notebook(stage: str) -> Path:
-    return paths.NOTEBOOKS / f"{stage}.ipynb"
+    """The hash of a notebook's code."""
+    return hashlib.sha256("\n".join(_cells(stage)).encode()).hexdigest()

@@ -2,8 +2,9 @@
 
 Changed in the post, where hate was predicted: each mention of the group that the explanation
 names becomes a thing ("umbrellas"), or what its quotes say of the group becomes "live here".  If
-the reason is the model's own, P(hate) falls.  The sentences that result are rough; compare the
-falls with those of chance in ``faithfulness``.
+the reason is the model's own, P(hate) falls.  But the sentences that result are rough, and any
+such change may move it: so as many words elsewhere in the same post are changed likewise, and
+what tells is by how much more P(hate) falls without the stated reason than without those.
 
 Changed in the ask: the model explains the other label.  If it does so as readily, with the same
 quotes, its explanations follow whatever label they are given and are no evidence for it.
@@ -11,62 +12,111 @@ quotes, its explanations follow whatever label they are given and are no evidenc
     python -c "from hsd_utils import reasons; print(reasons.UMBRELLAS, reasons.ACT)"
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from rapidfuzz import fuzz
 
-from hsd_utils import plausibility, spans
+from hsd_utils import bootstrap, plausibility, spans
 from hsd_utils.explanations import GROUPS, mentions, named, sentence, stance
 from hsd_utils.faithfulness import Ask
 
 UMBRELLAS = "umbrellas"
 ACT = "live here"
+_LETTERS = re.compile(r"\w(?:.*\w)?", re.S)  # a stretch of words without the marks around it
+Places = list[tuple[int, int]]  # [start, end) in characters, in order
 
 
-def without_group(text: str, row) -> str | None:
-    """The post with the groups that its explanation names turned into things.
+def stated(text: str, row) -> dict[str, tuple[Places, np.ndarray]]:
+    """Where a post has the stated reason, and which words (n_words,) no control may change.
 
-    None where the explanation names no group, or none that stands in the post.
-    """
-    found = mentions(text, named(sentence(row.explanations)))
-    for start, end in reversed(found):
-        text = text[:start] + UMBRELLAS + text[end:]
-    return text if found else None
-
-
-def without_act(text: str, row) -> str | None:
-    """The post with its quoted words replaced by the groups they name and what is no attack.
-
-    None without a quote in the post.
+    group: where it has the groups that the explanation names; a control changes words (not
+    marks or emoji) that name no group and are not quoted.  act: the quotes; a control changes
+    other words.  No places where the explanation has no such reason that stands in the post.
     """
     quoted = spans.marked(text, spans.quoted(row.explanations))
-    groups = spans.marked(text, mentions(text, GROUPS))
-    written, kept, last = spans.words(text), [], 0
-    for first, end in spans.runs(quoted):
-        inside = [written[n] for n in range(first, end) if groups[n]]
-        kept += [*written[last:first], *inside, ACT]
-        last = end
-    return " ".join(kept + written[last:]) if quoted.any() else None
+    bare = np.array([not _LETTERS.search(word) for word in spans.words(text)], dtype=bool)
+    taken = quoted | bare | spans.marked(text, mentions(text, GROUPS))
+    quotes = [spans.stretch(text, first, last) for first, last in spans.runs(quoted)]
+    return {
+        "group": (mentions(text, named(sentence(row.explanations))), taken),
+        "act": (quotes, quoted),
+    }
 
 
-def falls(p_hate: Ask, texts: Sequence[str], rows: pd.DataFrame) -> pd.DataFrame:
-    """How far P(hate) falls: columns post, changed ("group" or "act"), fall.
+def elsewhere(text: str, places: Places, taken: np.ndarray, generator) -> Places:
+    """For each of ``places`` a stretch of as many words outside ``taken``, drawn by chance.
+
+    No two share a word; the longest are drawn first.  [] where they find no room.
+    """
+    free, found = ~taken, []
+    sizes = [int(spans.marked(text, [place]).sum()) for place in places]
+    for size in sorted(sizes, reverse=True):
+        room = [window for window in spans.windows(len(free), size) if free[window].all()]
+        if not room:
+            return []
+        drawn = room[generator.integers(len(room))]
+        free = free & ~drawn
+        found.append(spans.stretch(text, *spans.runs(drawn)[0]))
+    return sorted(found)
+
+
+def without_group(text: str, places: Places) -> str:
+    """The post with the words at these places turned into things; marks around them stay."""
+    for start, end in reversed(places):
+        text = text[:start] + _LETTERS.sub(UMBRELLAS, text[start:end], count=1) + text[end:]
+    return text
+
+
+def without_act(text: str, places: Places) -> str:
+    """The post with these places replaced by the groups they name and what is no attack."""
+    groups, changed = spans.marked(text, mentions(text, GROUPS)), text
+    for start, end in reversed(places):
+        inside = spans.keep(text, groups & spans.marked(text, [(start, end)]))
+        changed = changed[:start] + f"{inside} {ACT}".strip() + changed[end:]
+    return changed
+
+
+def falls(p_hate: Ask, texts: Sequence[str], rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """How far P(hate) falls: columns post, changed ("group" or "act"), fall, control.
 
     rows: one a text, with predicted and explanations; only those predicted as hate are asked
-    about, and of them those where there is something to change.
+    about, and of them those where there is something to change.  control: the fall when as many
+    words elsewhere in the post are changed likewise (``elsewhere``); NaN without room for it.
     """
-    ways = {"group": without_group, "act": without_act}
-    asked = [
-        (post, way, changed)
-        for post, (text, row) in enumerate(zip(texts, rows.itertuples(), strict=True))
-        for way, change in ways.items()
-        if row.predicted == 1 and (changed := change(text, row)) is not None
-    ]
-    found = p_hate([*(texts[post] for post, _, _ in asked), *(text for _, _, text in asked)])
-    made = pd.DataFrame([(post, way) for post, way, _ in asked], columns=["post", "changed"])
-    return made.assign(fall=found[: len(asked)] - found[len(asked) :])
+    generator, asked = np.random.default_rng(seed), []
+    for post, (text, row) in enumerate(zip(texts, rows.itertuples(), strict=True)):
+        for way, (places, taken) in stated(text, row).items():
+            if row.predicted != 1 or not places:
+                continue
+            change = without_group if way == "group" else without_act
+            other = elsewhere(text, places, taken, generator)
+            both = [change(text, places), change(text, other)]
+            asked.append((post, way, bool(other), text, *both))
+    columns = ["post", "changed", "room", "whole", "without", "other"]
+    made = pd.DataFrame(asked, columns=columns)
+    found = p_hate([*made["whole"], *made["without"], *made["other"]])
+    whole, without, other = np.split(found, 3)
+    made["fall"] = whole - without
+    made["control"] = np.where(made["room"].astype(bool), whole - other, np.nan)
+    return made[["post", "changed", "fall", "control"]]
+
+
+def summary(found: pd.DataFrame, resamples: int, seed: int) -> dict:
+    """Of ``falls``, for group and act each: the mean fall, its lead over the control, posts.
+
+    Falls and leads (fall - control, of the posts that have both) are {value, low, high}.
+    """
+    made = {}
+    for way in ("group", "act"):
+        part = found[found["changed"] == way]
+        lead = part["fall"] - part["control"]
+        made |= {way: bootstrap.mean(part["fall"], resamples, seed), f"{way} posts": len(part)}
+        made[f"{way} lead"] = bootstrap.mean(lead, resamples, seed)
+        made[f"{way} lead posts"] = int(lead.notna().sum())
+    return made
 
 
 def followed(texts: Sequence[str], own: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """A text about a post without the post's own words: redacted, checked, and filled in again.
 
 A run of ``RUN`` words of the post becomes its place there: ``["Calls ", [12, 20], " a burden."]``
-instead of a sentence.  Who has the post can fill it in; who has not learns what is said of it.
+instead of a sentence, and so does every single word of a quote that was copied with slips.
+Who has the post can fill it in; who has not learns what is said of it.
 Further numbers of a place count letters, from 0, whose case is another: ``[12, 20, 0]``.
 
     python -c "from hsd_utils import redaction; print(redaction.strip('It says kind', 'Kind.'))"
@@ -29,13 +30,17 @@ def digest(post) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def strip(told: str, text: str, quotes: Iterable[tuple[int, int]] = (), least: int = RUN) -> Parts:
+def strip(
+    told: str, text: str, quotes: Iterable[tuple[int, int]] = (), copies: Iterable[str] = ()
+) -> Parts:
     """``told`` without the words of a post: strings, and in their place [start, end) in ``text``.
 
-    Taken out are runs of ``least`` words of the post (all of a shorter post) and its ``quotes``,
+    Taken out are runs of ``RUN`` words of the post (all of a shorter post) and its ``quotes``,
     whatever their case and punctuation; what has no words, as emoji, where it stands as it is.
+    Of ``copies``, phrases copied with slips, every word that the post has is taken out.
     """
     said, there = _words(told), _words(text)
+    copied = {at for copy in copies for at in _standing(_words(copy), said)}
     places = sorted(quotes, key=lambda place: place[0] - place[1])  # longest first
     quoted = [
         [(word, start + a, start + b) for word, a, b in _words(text[start:end])]
@@ -44,7 +49,7 @@ def strip(told: str, text: str, quotes: Iterable[tuple[int, int]] = (), least: i
     parts, done, at = [], 0, 0
     while at < len(said):
         run = _shared(said[at:], there)
-        if len(run) < max(1, min(least, len(there))):
+        if not run or (at not in copied and len(run) < min(RUN, len(there))):
             run = next((q for q in quoted if q and _shared(said[at:], q) == q), [])
         if run:
             parts += [told[done : said[at][1]], *_places(told, said[at:], text, run)]
@@ -101,6 +106,14 @@ def _words(text: str) -> list[tuple[str, int, int]]:
     return [(match[0].casefold(), *match.span()) for match in _WORD.finditer(text)]
 
 
+def _standing(copy: list, said: list) -> Iterator[int]:
+    """The places in ``said`` of all words of a phrase, wherever it stands there as a whole."""
+    words, among = ([word for word, _, _ in each] for each in (copy, said))
+    for first in range(len(among) - len(words) + 1):
+        if among[first : first + len(words)] == words:
+            yield from range(first, first + len(words))
+
+
 def _shared(said: list, there: list) -> list:
     """The longest run of words in ``there`` with which ``said`` begins."""
     best = []
@@ -115,14 +128,18 @@ def stripped(row: dict, post) -> dict:
     """A row of rationales or predictions without the text of its post."""
     made, told = row | {"id": digest(post)}, row.get("explanations") or []
     places = [(e["start"], e["end"]) for e in told if e["how"] is not None]
+    # Not in the post, or with another letter here or there: mostly copied all the same.
+    copies = [
+        e["input"]
+        for e in told
+        if e["how"] is None or e["input"] != post.text[e["start"] : e["end"]]
+    ]
     listed = []
     for e in told:
         new = {name: e[name] for name in ("start", "end", "how", "whole")}
-        new["explanation"] = strip(e["explanation"], post.text, places)
-        if e["how"] is None:  # not in the post
-            new["input"] = strip(e["input"], post.text, places)
-        elif e["input"] != post.text[e["start"] : e["end"]]:  # with another letter here or there
-            new["input"] = strip(e["input"], post.text, least=1)
+        new["explanation"] = strip(e["explanation"], post.text, places, copies)
+        if e["input"] in copies:
+            new["input"] = strip(e["input"], post.text, places, copies)
         listed.append(new)
     return made | ({"explanations": listed} if "explanations" in row else {})
 
@@ -141,8 +158,9 @@ def filled(row: dict, post) -> dict:
 def refuse_text(files: dict[str, list], about: dict, texts: dict[str, str]) -> None:
     """Raises ValueError where a string shares ``RUN`` words (all of a shorter post) with a post.
 
-    What was told about a post is compared with that post, anything else with all posts of
-    ``SHORT`` words and more: one or two words are shared by chance.
+    What was told about a post is compared with that post; a quote (``input``) word by word, and
+    so is what was written on after half of the post (``written``).  Anything else is compared
+    with all posts of ``SHORT`` words and more: one or two words are shared by chance.
     """
     every = set()
     for text in texts.values():
@@ -150,13 +168,15 @@ def refuse_text(files: dict[str, list], about: dict, texts: dict[str, str]) -> N
     for name, rows in (files | {"release.json": [about]}).items():
         for row in rows:
             text = texts.get(row.get("id"), "")
-            told = [(e["explanation"], e.get("input")) for e in row.get("explanations", [])]
-            told.append(row.get("written"))
+            told = row.get("explanations", [])
+            quoted = [row.get("written"), *(e.get("input") for e in told)]
+            said = [e["explanation"] for e in told]
             least = max(1, min(RUN, len(_words(text))))
             rest = {k: v for k, v in row.items() if k not in ("explanations", "written")}
-            shared = any(_grams(s, least) & _grams(text, least) for s in _strings(told))
+            copied = any(_grams(s, 1) & _grams(text, 1) for s in _strings(quoted))
+            shared = any(_grams(s, least) & _grams(text, least) for s in _strings(said))
             known = (_grams(s, n) & every for s in _strings(rest) for n in range(SHORT, RUN + 1))
-            if shared or any(known):
+            if copied or shared or any(known):
                 raise ValueError(f"{name}: a row would tell words of a post; nothing was written")
 
 

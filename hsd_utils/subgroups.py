@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from hsd_utils import bootstrap, metrics, statistics
@@ -39,15 +38,16 @@ def cases(posts: pd.DataFrame, models: Mapping[str, Sequence], column: str) -> p
     return pd.DataFrame(rows, columns=[column, "posts", "hateful", "always_hateful", *models])
 
 
-def groups(posts: pd.DataFrame, p_hate, predicted) -> pd.DataFrame:
+def groups(posts: pd.DataFrame, p_hate, predicted, resamples: int, seed: int) -> pd.DataFrame:
     """A row for each value of ``target``: posts, hateful (how many), AUCs, false positives' gap.
 
     After Borkan et al. (2019): subgroup_auc is within the group; bpsn_auc ranks hateful posts of
     the background above harmless ones of the group (low where merely naming it raises P(hate));
-    bnsp_auc ranks hateful posts of the group above harmless ones of the background.
-    ``fpr`` is the group's false positive rate (Wilson), ``fpr_gap`` that less the background's
-    (Newcombe's interval).  The background is all other posts.  An AUC is null where either label
-    has fewer than LEAST posts.
+    bnsp_auc ranks hateful posts of the group above harmless ones of the background.  Each is
+    {value, low, high}, by the bootstrap over the posts that it ranks, and null with a reason
+    where either label has fewer than LEAST of them.  ``fpr`` is the group's false positive rate
+    (Wilson), ``fpr_gap`` that less the background's (Newcombe's interval).  The background is
+    all other posts.
     """
     label, scored = posts["label"].to_numpy(), metrics.scores(posts["label"], p_hate)
     said = metrics.answers(label, predicted)
@@ -63,8 +63,8 @@ def groups(posts: pd.DataFrame, p_hate, predicted) -> pd.DataFrame:
             "bnsp_auc": (~inside & ~hate) | (inside & hate),
         }
         for name, part in parts.items():
-            enough = scored is not None and min((part & hate).sum(), (part & ~hate).sum()) >= LEAST
-            row[name] = float(roc_auc_score(label[part], scored[part])) if enough else None
+            ranked = None if scored is None else scored[part]
+            row[name] = _auc(label[part], ranked, resamples, seed)
         own, other = inside & ~hate, ~inside & ~hate
         counts = [int(said[own].sum()), int(own.sum()), int(said[other].sum()), int(other.sum())]
         row["fpr"] = statistics.wilson(*counts[:2])
@@ -72,6 +72,17 @@ def groups(posts: pd.DataFrame, p_hate, predicted) -> pd.DataFrame:
         rows.append(row)
     counted = ["target", "posts", "hateful"]
     return pd.DataFrame(rows, columns=[*counted, *parts, "fpr", "fpr_gap"] if rows else counted)
+
+
+def _auc(label: np.ndarray, p_hate: np.ndarray | None, resamples: int, seed: int) -> dict:
+    if p_hate is None:
+        return bootstrap.absent("no scores: P(hate) was not measured")
+    if min(label.sum(), (1 - label).sum()) < LEAST:
+        return bootstrap.absent(f"fewer than {LEAST} posts of a label")
+    weights = [np.ones((1, len(label))), *metrics.draws(label, resamples, seed)]
+    found = [metrics.on_scores(label, p_hate, rows)["roc_auc"] for rows in weights]
+    value, *drawn = np.concatenate(found)
+    return bootstrap.interval(value, drawn)
 
 
 def _gap(count: int, n: int, other_count: int, other_n: int) -> dict:

@@ -1,4 +1,7 @@
-"""results.md of a run, and the README's tables: made from the run's files, never typed."""
+"""results.md of a run, and the README's tables: made from the run's files, never typed.
+
+summary.write(Run("demo"))
+"""
 
 import json
 import math
@@ -58,9 +61,13 @@ def describe(metrics: Mapping[str, Any]) -> str:
     if tested := study.get("finals"):
         parts.append(tables.markdown(ablations.final_table(tested)))
     if "explanations" in metrics:
-        parts.append(tables.markdown(_explained(metrics["explanations"]["measures"])))
+        explained = pd.DataFrame(metrics["explanations"]["measures"]).rename_axis("explanations")
+        explained.index = explained.index.str.replace("_", " ")
+        parts.append(tables.markdown(explained.reset_index()))
     if "efficiency" in metrics:
-        parts.append(tables.markdown(_savings(metrics["efficiency"])))
+        saved = pd.DataFrame(metrics["efficiency"]["savings"]).T
+        saved.index += " saved"
+        parts.append(tables.markdown(saved.rename_axis("student against teacher").reset_index()))
     if "prevalence" in metrics and "hatecheck" in metrics:
         parts.append(tables.markdown(_further(metrics["hatecheck"], metrics["prevalence"])))
     return "\n\n".join(part.strip() for part in parts)
@@ -101,16 +108,6 @@ def paired(
     return pd.DataFrame(rows)
 
 
-def _explained(models: Mapping[str, Any]) -> pd.DataFrame:
-    """Measures of explanations, a row a measure and a column a model."""
-    names = dict.fromkeys(name for found in models.values() for name in found)
-    rows = [
-        {"explanations": name.replace("_", " ")} | {m: f[name] for m, f in models.items()}
-        for name in names
-    ]
-    return pd.DataFrame(rows)
-
-
 def _further(cases: Mapping[str, Any], rare: Mapping[str, Any]) -> pd.DataFrame:
     """Functional tests, and what an alert is worth where hate is rarest of those looked at."""
     as_it_is = [row for row in rare["rates"] if row["rule"] == "as it is"]
@@ -124,13 +121,6 @@ def _further(cases: Mapping[str, Any], rare: Mapping[str, Any]) -> pd.DataFrame:
         }
         for row in as_it_is
         if row["prevalence"] == least
-    ]
-    return pd.DataFrame(rows)
-
-
-def _savings(efficiency: Mapping[str, Any]) -> pd.DataFrame:
-    rows = [
-        {"student against teacher": f"{k} saved", **v} for k, v in efficiency["savings"].items()
     ]
     return pd.DataFrame(rows)
 

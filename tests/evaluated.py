@@ -62,6 +62,8 @@ def prepare():
     for split, sample in sampling.draw(unique, SIZES, seed=0)[0].items():
         posts.write_jsonl(sample, RUN.sample(split))
     distil = posts.read_jsonl(RUN.sample("distil"))
+    before = RUN.folder / "drawn_before.txt"
+    before.write_text("\n".join([*posts.read_jsonl(RUN.sample("eval"))["id"][:9], "another-1"]))
     posts.write_rows(map(rationale, distil.itertuples()), RUN.rationales("distil"))
     for name in ("s", "s-7"):
         adapter = RUN.student(name) / "adapter_model.safetensors"
@@ -77,4 +79,5 @@ def prepare():
     for stage, results in written.items():
         provenance.write_json(RUN.results(stage), results)
         parameters = provenance.defaults(stage) | {"run": "toy"}
+        parameters |= {"drawn_before": str(before)} if stage == "01_sampling" else {}
         provenance.write_json(RUN.stage_manifest(stage), DONE | {"parameters": parameters})

@@ -60,6 +60,8 @@ class Lab:
         prompt = {"shots": 2, "balance": 0.5, "order": "alternate", "definition": "un"}
         teacher = {"model": "fake/teacher", "engine": "fake", "prompt": prompt, "ledger": {}}
         comparisons = [{"a": "student", "b": "base", "metric": "macro_f1", "p_value": 0.01}]
+        before = RUN.folder / "drawn_before.txt"
+        before.write_text("\n".join(self.samples["eval"]["id"][:5]))
         results = {
             "02_cot_teacher": {"teacher": teacher},
             "04_evaluation": {"asked": {"engine": "fake"}, "comparisons": comparisons},
@@ -67,9 +69,10 @@ class Lab:
         for stage, found in results.items():
             provenance.write_json(RUN.results(stage), found)
         for stage in ("01_sampling", "03_qlora_distillation"):
-            written = DONE | {"parameters": provenance.defaults(stage) | {"run": RUN.name}}
+            parameters = provenance.defaults(stage) | {"run": RUN.name}
+            parameters |= {"drawn_before": str(before)} if stage == "01_sampling" else {}
             provenance.write_json(RUN.results(stage), {})
-            provenance.write_json(RUN.stage_manifest(stage), written)
+            provenance.write_json(RUN.stage_manifest(stage), DONE | {"parameters": parameters})
         patch.setattr(scoring, "teacher", self.teacher)
         patch.setattr(scoring, "student", self.student)
         patch.setattr(trial, "fit", self.fit)

@@ -111,6 +111,14 @@ def test_a_whole_study_is_summed_up_and_its_final_pairs_are_tested(lab):
     for name in ("difference", "low", "high", "p_value"):
         assert c2[name] == pytest.approx(expected[name])
     assert c2["seeds"] == [0, 1] and c2["n"] == 32 and c2["supervision"] == "teacher"
+    assert c2["learned"] == 16
+    rest = held_out["label"][5:], [rows["predicted"][5:] for rows in taught]
+    fresh = statistics.hierarchical(
+        *rest, [teacher["predicted"][5:]], metric="macro_f1", resamples=2000, seed=0
+    )
+    without = found["finals_fresh"][0]
+    assert without["n"] == 27 and without["p_holm"] is None
+    assert without["difference"] == pytest.approx(fresh["difference"])
     # C3 lacks pairs, so it counts as 1: of three claims the smaller of two p-values counts thrice.
     small, large = sorted((c2, c4), key=lambda row: row["p_value"])
     assert small["p_holm"] == pytest.approx(min(1, 3 * small["p_value"]))
@@ -211,3 +219,15 @@ def test_a_factor_s_figure_has_a_row_a_cell_and_the_baseline_s_value():
         dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
         assert [list(line.get_xdata()) for line in dotted] == [[0.5, 0.5]]
     plt.close("all")
+
+
+def test_a_pair_of_models_is_a_row_with_its_intervals_and_a_line_at_none():
+    row = {"value": 0.09, "low": 0.05, "high": 0.13}
+    table = pd.DataFrame({"pair": ["a - b", "a - c"], "macro-F1 difference": [row, row]})
+    table["ROC-AUC difference"] = [row, row | {"low": -0.02}]
+    left, right = figures_study.forest(table).axes
+    assert [text.get_text() for text in left.get_yticklabels()] == ["a - b", "a - c"]
+    for axes in (left, right):
+        assert list(axes.lines[0].get_xdata()) == [0, 0]
+    (ends,) = right.collections[1].get_segments()
+    assert ends[:, 0].tolist() == pytest.approx([-0.02, 0.13]) and set(ends[:, 1]) == {1}

@@ -204,8 +204,11 @@ def run(tmp_path, monkeypatch):
     made.folder.mkdir(parents=True)
     found = evaluated("gold", pair("teacher", 0.1, 0.05, 0.15))
     final = pair("label_only", -0.02, -0.04, -0.01, p_holm=0.03) | {"claim": "C4a", "seeds": [0, 1]}
+    final["learned"] = 2000
     finals = [final | {"n": 300}, final | {"n": 300, "claim": "C4a (tokens)", "difference": -0.03}]
-    found["study"] = {"cells": [{"factor": "shots", "n": 0}], "finals": finals}
+    cell = {"factor": "shots", "name": "2 shots", "n": 0}
+    cell["metrics"] = {"roc_auc": measure(0.71, 0.6, 0.8)}
+    found["study"] = {"cells": [cell], "finals": finals}
     made.metrics.write_text(json.dumps({k: v for k, v in found.items() if k not in EMPTY}))
     return made
 
@@ -220,9 +223,10 @@ def test_the_page_has_every_claim_and_its_scale(run):
     assert all(fields <= set(row) and row["verdict"] in claim_tests.VERDICTS for row in rows)
     assert all(row["scale"].startswith("scaled down") for row in rows)
     found = {row["claim"]: row for row in rows}
-    assert found["C4"]["verdict"] == "not supported" and "2 seeds, 300 posts" in found["C4"]["note"]
+    assert found["C4"]["verdict"] == "not supported" and "over seeds" in found["C4"]["experiment"]
+    assert found["C4"]["note"].startswith("2,000 posts learned from, 2 seeds, 300 posts compared")
     assert found["C4a"]["value"] == found["C4"]["value"] == -0.02
-    assert "shots" in found["C13"]["note"]
+    assert "ROC-AUC on dev: 2 shots 0.71" in found["C13"]["note"]
     assert (run.folder / "claims.md").read_text() == text and "| C13: open" in text
 
 

@@ -79,6 +79,20 @@ def test_the_plan_is_applied_to_the_comparisons(done):
     assert comparisons["base"]["claim"] == "C3" and comparisons["base"]["p_holm"] is None
 
 
+def test_pairs_are_compared_without_the_posts_that_earlier_work_had_drawn(done):
+    names, metrics = done
+    gold, kept = names["04"]["gold"][9:], slice(9, None)
+    assert metrics["fresh"]["posts"] == len(gold)
+    found = {(c["b"], c["metric"]): c for c in metrics["fresh"]["comparisons"]}
+    assert {b for b, _ in found} == {c["b"] for c in metrics["comparisons"]}
+    for other in ("teacher", "majority"):
+        theirs = f1_score(gold, names["04"]["judged"][other]["predicted"][kept], average="macro")
+        ours = [f1_score(gold, said[kept], average="macro") for said in names["04"]["verdicts"]]
+        compared = found[other, "macro_f1"]
+        assert compared["difference"] == pytest.approx(np.mean(ours) - theirs)
+        assert compared["claim"] is None  # the plan's tests are of all posts
+
+
 def test_further_trainings_stand_beside_the_first_and_enter_the_comparisons(done):
     names, metrics = done
     first, other = metrics["seeds"]

@@ -138,7 +138,7 @@ def test_people_are_rows_like_a_models():
 
 
 def test_means_apart_by_source_target_and_correctness():
-    scored = ROWS[["id", "predicted"]].assign(measure=[1.0, 0.0, None, 0.5])
+    scored = ROWS[["id", "predicted"]].assign(measure=[1.0, 0.0, None, 0.5], measured=True)
     scored = scored.assign(
         other=[1.0, 0.0, 0.5, 0.5], found=[1, 0, None, 3], quotes=[2, 1, None, 3]
     )
@@ -156,13 +156,34 @@ def test_means_apart_by_source_target_and_correctness():
     assert hits["posts"] == 2 and hits["other"]["value"] == 0.75
     assert (hits["other"]["low"], hits["other"]["high"]) == (0.5, 1.0)
     for alone in (hits["measure"], by.at[("outcome", "missed"), "measure"]):
-        assert alone["value"] is None and alone["reason"] == bootstrap.FEW
+        assert alone["value"] is None and alone["reason"] == "fewer than 2 posts to measure"
     assert ("target", "women") in split({"a": scored}, least=1).set_index(["by", "value"]).index
+
+
+def test_a_measure_of_few_of_the_posts_is_null_and_what_was_measured_is_counted():
+    part = [True, True, False, False]  # P(hate) was asked again of these
+    scored = ROWS[["id", "predicted"]].assign(measured=part, measure=[1.0, 0.0, None, None])
+    scored = scored.assign(other=0.5, found=[1, 0, 1, 3], quotes=[2, 1, None, 3])
+    joint = {"quotes_found": (bootstrap.ratio, ["found", "quotes"])}
+    split = partial(explanations.split, SAMPLE, {"a": scored}, joint=joint, resamples=50, seed=0)
+    three = split(least=3).set_index(["by", "value"]).loc[("source", "toy")]
+    assert (three["posts"], three["measured"]) == (4, 2)
+    assert three["measure"] == bootstrap.absent("fewer than 3 posts to measure")
+    assert three["other"]["value"] == 0.5 and three["quotes_found"]["value"] == 4 / 6
+    four = split(least=4).set_index(["by", "value"]).loc[("source", "toy")]
+    assert four["quotes_found"]["reason"] == "fewer than 4 posts to measure"  # three have both
+    two = split(least=2).set_index(["by", "value"])
+    assert two.at[("source", "toy"), "measure"]["value"] == 0.5
+    # A kind of outcome keeps its row, whatever it has.
+    assert two.loc["outcome"]["posts"].to_dict() == {"false alarm": 1, "hit": 2, "missed": 1}
+    assert two.loc["outcome"]["measured"].to_dict() == {"false alarm": 1, "hit": 1, "missed": 0}
+    assert two.at[("outcome", "missed"), "other"]["value"] is None
 
 
 def test_a_post_of_several_groups_counts_in_each_and_once_elsewhere():
     table = SAMPLE.assign(target=["women, men", "women", None, "men"])
-    scored = {"a": ROWS[["id", "predicted"]].assign(measure=[1.0, 0.0, 0.5, 0.5])}
+    rows = ROWS[["id", "predicted"]].assign(measured=False, measure=[1.0, 0.0, 0.5, 0.5])
+    scored = {"a": rows}
     found = explanations.split(table, scored, 2, {}, resamples=50, seed=0)
     by = found.set_index(["by", "value"])
     assert by.loc["target", "posts"].to_dict() == {"men": 2, "women": 2}

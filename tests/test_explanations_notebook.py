@@ -17,6 +17,7 @@ from hsd_utils import (
     corpus,
     encoder,
     engines,
+    faithfulness,
     ledger,
     paths,
     posts,
@@ -28,22 +29,14 @@ from hsd_utils import (
     scoring,
 )
 from hsd_utils.paths import Run
-from hsd_utils.ratings import spreadsheet
+from hsd_utils.ratings import report, spreadsheet
 from hsd_utils.scoring import Classifier
 from hsd_utils.store import Store
 
 NAME = "06_explanations"
-MEASURES = {
-    "quotes_found",
-    "comprehensiveness",
-    "sufficiency",
-    "random_comprehensiveness",
-    "lexicon_comprehensiveness",
-    "token_f1",
-    "iou_f1",
-    "hatexscore_adapted",
-    "hatexscore_corrected",
-}
+FAITHFUL = {"comprehensiveness", "sufficiency", "hatexscore_adapted", "hatexscore_corrected"}
+BESIDE = {"random_comprehensiveness", "lexicon_comprehensiveness"}
+MEASURES = {"quotes_found", "token_f1", "iou_f1"} | FAITHFUL | BESIDE
 MODELS = ("teacher", "base", "student")
 
 
@@ -71,9 +64,8 @@ class Letters:
     """In place of MiniLM: how often each of four letters stands in a text or word."""
 
     def __call__(self, texts):
-        return np.array(
-            [[text.lower().count(letter) for letter in "aeio"] for text in texts], float
-        )
+        counted = [[text.lower().count(letter) for letter in "aeio"] for text in texts]
+        return np.array(counted, float)
 
     def words(self, texts):
         return [self(text.split()) for text in texts]
@@ -165,9 +157,13 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     split = pd.DataFrame(json.loads(run.table("explanations_by", "json").read_text()))
     assert set(split["by"]) == {"source", "target", "outcome"}
     assert set(split["explainer"]) == {*MODELS, "student, narrowed", "annotators"}
-    for measure in MEASURES - {"random_comprehensiveness", "lexicon_comprehensiveness"}:
+    for measure in MEASURES - BESIDE:
         assert all(f["value"] is None or f["low"] <= f["high"] for f in split[measure])
         assert any(f["value"] is not None for f in split[measure])
+    measured = split[(split["explainer"] == "teacher") & (split["by"] == "outcome")]
+    assert measured[["posts", "measured"]].sum().tolist() == [20, 16]
+    few = split.loc[split["measured"] < 3, list(FAITHFUL)]
+    assert all(found["value"] is None for found in few.to_numpy().ravel())
     faithful = pd.DataFrame(json.loads(run.table("faithfulness", "json").read_text()))
     assert set(faithful["method"]) == {"quotes", "lexicon", "random", "leave-one-out"}
     brief = "hate, at most half quoted"
@@ -188,22 +184,26 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     worded = json.loads(run.table("explanation_text", "json").read_text())
     assert {row["explainer"]: row["missed"] for row in worded}["annotators"] is None
     reasoned = pd.DataFrame(json.loads(run.table("reasons", "json").read_text()))
-    follows = reasoned.set_index("explainer").at["student", "follows"]
-    assert follows["value"] == 1.0  # this engine explains whatever it is given
+    own = reasoned.set_index("explainer").loc["student"]
+    assert own["follows"]["value"] == 1.0  # this engine explains whatever it is given
+    assert own["act lead"]["value"] is not None and 1 < own["act lead posts"] <= own["act posts"]
 
 
 def test_without_human_spans_what_needs_them_is_null_with_a_reason(ask, table, monkeypatch):
     bare = table.assign(rationale=[[]] * len(table), explanation=None, target=None)
     run = prepared(ask, bare)
+    file = run.predictions("base", "eval")
+    predictions.write(predictions.load(file).assign(explanations=[[]] * 20), file)
     monkeypatch.setattr(encoder, "load", Letters)
     names, _ = executed(attributions=True)
+    assert "rationales/distil.jsonl" in json.loads(run.stage_manifest(NAME).read_text())["inputs"]
     written = json.loads((run.folder / "explanations.json").read_text())
     for found in written.values():
         assert found["token_f1"]["value"] is None and "human spans" in found["token_f1"]["reason"]
         assert found["comprehensiveness"]["value"] is not None
+    assert written["base"]["sufficiency"]["reason"] == faithfulness.SILENT
     assert set(names["told"]) == {*MODELS, "student, narrowed"}
-    faithful = pd.DataFrame(json.loads(run.table("faithfulness", "json").read_text()))
-    assert "MiniLM" in set(faithful["method"])
+    assert "MiniLM" in run.table("faithfulness", "json").read_text()
     plausible = pd.DataFrame(json.loads(run.table("plausibility", "json").read_text()))
     last = ["lexicon", "MiniLM", "MiniLM tagger", "student - teacher"]
     assert list(plausible["explainer"])[-4:] == last and "whole post" in set(plausible["explainer"])
@@ -214,7 +214,7 @@ def test_people_count_and_a_judge_is_held_against_them(ask, table, monkeypatch):
     monkeypatch.setattr(engines, "load", lambda *_, **__: Judge())
     names, shown = executed(rated_posts=10, rater="rater-0a1b")
     items, free = names["items"], names["open_posts"]  # of 20, 10 are on the sheet
-    assert len(items) == 14 and run.ratings_key.exists() and len(free) == 10
+    assert len(items) == 14 and len(free) == 10 and "rater-" not in run.manifest.read_text()
     differ = names["told"]["teacher"]["predicted"] != names["told"]["student"]["predicted"]
     assert names["apart"] == pytest.approx(differ.mean())  # of all of eval, by the weights
     assert sorted(path.name for path in run.ratings("").glob("*.csv")) == [
@@ -222,26 +222,26 @@ def test_people_count_and_a_judge_is_held_against_them(ask, table, monkeypatch):
     ]
     answers = ratings.simulate(items, raters=1).assign(kind="human", rater="rater-0001")
     answers.loc[0, "complete"] = None  # in part; the last not at all
-    spreadsheet.write(items, run.ratings("returned/a.csv"), "rater-0001", answers[:-1])
+    spreadsheet.write(items, run.ratings("returned/rater-0001.csv"), "rater-0001", answers[:-1])
     names, shown = executed(rated_posts=10, judge_model={"engine": "fake", "model": "m"})
     written = json.loads((run.folder / "explanations.json").read_text())
     assert set(written) == {*MODELS, "human"} and written["human"]["kind"] == "human"
-    assert written["human"]["raters"] == ["rater-0001"] and written["human"]["posts"] == 10
+    assert (written["human"]["raters"], written["human"]["posts"]) == (1, 10)
     metrics = json.loads(run.metrics.read_text())["explanations"]
     assert metrics["human"] == written["human"] and "human" not in metrics["measures"]
     assert "SIMULATED" not in " ".join(shown) + run.table("ratings", "tex").read_text()
     judged = pd.DataFrame(json.loads(run.table("judge", "json").read_text()))
     assert list(judged["rated"]) == [18, 19, 19] and judged["alike"].between(0.1, 1).all()
-    left = json.loads(run.table("ratings_left_out", "json").read_text())
+    left = pd.read_csv(report.by_rater(run, "ratings_left_out")).to_dict("records")
     assert [(r["rater"], r["item"], r["side"], r["questions"]) for r in left] == [
         ("rater-0001", "item-001", "A", "complete"),
         ("rater-0001", items[-1]["item"], "B", "complete, correct_own, correct_gold"),
     ]
     assert all(part in " ".join(shown) for part in ("rater-0001", "item-001", items[-1]["item"]))
     manifest = json.loads(run.stage_manifest(NAME).read_text())
-    assert "ratings/returned/a.csv" in manifest["inputs"]
+    assert "rater-" not in run.manifest.read_text()
     assert any(name.endswith("analysis_plan.yaml") for name in manifest["inputs"])
-    assert "tables/ratings_disagreements.json" in manifest["outputs"]
+    assert "ratings/by_rater/ratings.csv" in manifest["outputs"]
 
 
 def test_another_margin_than_the_plan_s_is_refused(ask, table):

@@ -1,13 +1,11 @@
-"""Faithfulness and changed reasons, with P(hate) by rule and values worked by hand."""
-
-from types import SimpleNamespace
+"""Faithfulness, with P(hate) by rule and values worked by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from fakes import POSTS
 
-from hsd_utils import explanations, faithfulness, reasons, spans
+from hsd_utils import bootstrap, faithfulness, spans
 
 WEIGHT = {"rotten": 0.5, "all": 0.2, "kind": -0.1}
 
@@ -60,7 +58,23 @@ def test_without_quotes_nothing_is_removed_and_nothing_gained():
     found = measured(TEXT, 1, np.zeros(7, dtype=bool))
     for method in ("quotes", "random", "leave-one-out"):
         assert found.at[method, "comprehensiveness"] == 0
-    assert found.at["quotes", "sufficiency"] == pytest.approx(0.9 - 0.2)  # of the empty post
+        assert np.isnan(found.at[method, "sufficiency"])  # that of an empty post tells nothing
+
+
+def test_a_silent_model_has_no_sufficiency_and_posts_without_quotes_are_not_in_it():
+    texts, nothing = [TEXT, "you are all rotten", "all is lost"], np.zeros(4, dtype=bool)
+    mute = {"quotes": [np.zeros(len(spans.words(text)), dtype=bool) for text in texts]}
+    made = faithfulness.measure(p_hate, texts, [1, 1, 1], mute, 3, seed=0)
+    found = faithfulness.summary(made, 100, 0).set_index("method")
+    for method in ("quotes", "random", "leave-one-out"):
+        assert found.at[method, "sufficiency"] == bootstrap.absent(faithfulness.SILENT)
+        assert found.at[method, "comprehensiveness"]["value"] == 0
+    some = [spans.marked(TEXT, [[13, 19]]), nothing, spans.marked(texts[2], [[0, 3]])]
+    made = faithfulness.measure(p_hate, texts, [1, 1, 1], {"quotes": some}, 3, seed=0)
+    found = faithfulness.summary(made, 100, 0).set_index("method")
+    # "rotten" of 0.9 alone has 0.7, "all" of 0.4 alone 0.4; the second post, 0.9, is left out.
+    assert found.at["quotes", "sufficiency"]["value"] == pytest.approx((0.2 + 0) / 2)
+    assert found.at["quotes", "comprehensiveness"]["value"] == pytest.approx((0.5 + 0 + 0.2) / 3)
 
 
 def test_the_whole_post_is_no_better_than_chance():
@@ -166,56 +180,3 @@ def test_a_classifier_is_asked_each_text_once(classifier):
     texts = [*POSTS["text"], POSTS["text"][0], ""]
     assert ask(texts).tolist() == [0.9, 0.6, 0.3, 0.1, 0.9, 0.2]
     assert len(made.engine.asked) == 5 and len(ask([])) == 0
-
-
-GROUP = "Women are rotten and all women lie"
-
-
-def changed(way, text, *given, predicted=1):
-    return way(text, SimpleNamespace(predicted=predicted, explanations=list(given)))
-
-
-def test_the_group_that_the_explanation_names_becomes_a_thing():
-    said = quote(GROUP, "rotten")
-    assert changed(reasons.without_group, GROUP, said) == (
-        "umbrellas are rotten and all umbrellas lie"
-    )
-    other = quote(GROUP, "rotten", "It demeans Muslims.")
-    assert changed(reasons.without_group, GROUP, other) is None
-    assert changed(reasons.without_group, GROUP) is None
-
-
-def test_what_is_said_of_the_group_becomes_harmless():
-    both = [quote(GROUP, "Women are rotten"), quote(GROUP, "lie")]
-    assert changed(reasons.without_act, GROUP, *both) == "Women live here and all women live here"
-    assert changed(reasons.without_act, GROUP, quote(GROUP, "not there")) is None
-
-
-def test_falls_are_asked_only_where_hate_was_predicted():
-    given = rows(
-        (1, [quote(GROUP, "rotten")]), (0, [quote(GROUP, "rotten")]), (1, [quote(GROUP, "x")])
-    )
-    found = reasons.falls(p_hate, [GROUP] * 3, given)
-    assert found.values.tolist() == [
-        [0, "group", pytest.approx(0)],
-        [0, "act", pytest.approx(0.5)],
-        [2, "group", pytest.approx(0)],
-    ]
-    assert reasons.falls(p_hate, [GROUP], rows((0, []))).empty
-
-
-def test_an_explanation_that_follows_any_label():
-    own = rows((1, [quote(TEXT, "rotten")]), (1, [quote(TEXT, "rotten")]), (0, []), (1, []))
-    other = rows(
-        (0, [quote(TEXT, "rotten", "No group is attacked.")]),
-        (0, [quote(TEXT, "the core", "It demeans women.")]),
-        (1, [quote(TEXT, "all", "Words.")]),
-        (0, []),
-    )
-    found = reasons.followed([TEXT] * 4, own, other)
-    assert found["given"].tolist() == [1, 1, 1, 0]
-    assert found["follows"].tolist()[:2] == [1, 0] and found["follows"][2:].isna().all()
-    assert found["same_quotes"].tolist()[:2] == [1, 0]
-    assert found["same_words"][1] == 1 and found["same_words"][0] < 0.5
-    assert found[["same_quotes", "same_words"]][2:].isna().all(axis=None)
-    assert explanations.stance("Words.") is None

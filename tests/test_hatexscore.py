@@ -38,7 +38,7 @@ def test_the_published_form_quotes_single_shared_words_stop_words_included():
 def test_nothing_or_all_of_the_post_quoted_gives_no_faithfulness(form):
     for said in (row("It demeans x.", "nowhere"), row("It demeans x.", TEXT)):
         assert hatexscore.masked(TEXT, said, form) is None
-    found = hatexscore.score(row("It demeans women.", TEXT), 0.9, None, form)
+    found = hatexscore.score(row("A hateful word about women.", TEXT), 0.9, None, form)
     assert (found["qf"], found["cc"]) == (0, 0) and found["tgi"] == found["htc"] == 1
     assert found["score"] == 0.5
 
@@ -99,9 +99,27 @@ def test_first_words_of_a_name_count_in_the_published_form_only():
 
 def test_words_that_conclude_the_other_label_are_no_conclusion_in_the_corrected_form():
     said = row("No group is attacked; women are named.", "women")
-    assert hatexscore.score(said, 0.9, 0.1, "adapted")["htc"] == 1
+    assert hatexscore.score(said, 0.9, 0.1, "adapted")["htc"] == 1  # "no" is a conclusion
     assert hatexscore.score(said, 0.9, 0.1, "corrected")["htc"] == 0
     assert hatexscore.score(row(""), 0.9, None, "corrected")["htc"] == 0
+
+
+@pytest.mark.parametrize(
+    "reason, published",
+    [("It is Hateful.", 1), ("Non-hateful: a recipe.", 1), ("Yes, an insult.", 1), ("", 0)]
+    + [("Hate speech.", 1), ("It shows hatefulness.", 0), ("It demeans women.", 0)],
+)
+def test_only_a_few_words_are_a_conclusion_in_the_published_form(reason, published):
+    assert hatexscore.score(row(reason, "burden"), 0.9, 0.1, "adapted")["htc"] == published
+    stated = hatexscore.score(row(reason, "burden"), 0.9, 0.1, "corrected")["htc"]
+    assert stated == float(bool(reason) and not reason.startswith("Non"))
+
+
+def test_the_published_form_reads_quotes_and_reasons_as_one_text():
+    said = row("It demeans them.", "old women", "no use")
+    found = hatexscore.score(said, 0.9, 0.1, "adapted")
+    assert (found["htc"], found["tgi"]) == (1, 1)  # both from what is quoted
+    assert hatexscore.score(said, 0.9, 0.1, "corrected")["tgi"] == 0
 
 
 def test_a_missing_probability_is_missing():

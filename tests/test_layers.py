@@ -21,7 +21,7 @@ LAYERS = {
     "prevalence robustness contamination annotators breadth policy ablations",
     "report": "machine look figures tables ratings provenance cards summary verdict_card "
     "explanation_figures figures_shift figures_study ledger judge claim_tests claims "
-    "findings",
+    "pages",
     "pipeline": "preflight pipeline detect answers release bench supervision trial study",
 }
 LAYER = {module: layer for layer, names in LAYERS.items() for module in names.split()}

@@ -120,10 +120,10 @@ def test_prefill_begins_a_whole_answer():
     pair = [{"input": "a", "explanation": "b"}]
     for label in (0, 1):
         whole = verdict.write(label, pair)
-        assert whole.startswith(prompts.prefill() + prompts.LABELS[label] + '"')
+        assert whole.startswith(prompts.prefill() + verdict.LABELS[label] + '"')
         assert whole.startswith(prompts.prefill(label) + "a")
         behind = prompts.prefill(label_first=False, explanations=pair)
-        assert behind + prompts.LABELS[label] + '"}' == verdict.write(label, pair, False)
+        assert behind + verdict.LABELS[label] + '"}' == verdict.write(label, pair, False)
     with pytest.raises(ValueError, match="explanation-first"):
         prompts.prefill(1, label_first=False)
 
@@ -189,7 +189,7 @@ def test_real_tokenizers_agree(file):
     for name in prompts.TASKS.values():
         assert len(ids(prompts._read(name))) <= 20
     asked = ids(prompts.prefill())
-    for label, word in enumerate(prompts.LABELS):
+    for label, word in enumerate(verdict.LABELS):
         whole = ids(verdict.write(label, SHOTS[0]["explanations"]))
         forced = ids(prompts.prefill(label))
         assert whole[: len(asked) + 1] == asked + ids(word) and whole[: len(forced)] == forced

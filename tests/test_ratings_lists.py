@@ -1,13 +1,15 @@
-"""The lists of what raters left out and where they differ: whole, by rater, item and side."""
+"""The lists of what raters left out and where they differ: whole, and no part of what is shared."""
 
 import json
+import subprocess
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from rated import drawn
 from test_ratings_results import SHEET, rate, student, yes
 
-from hsd_utils import ratings
+from hsd_utils import paths, ratings
 from hsd_utils.paths import Run
 from hsd_utils.ratings import QUESTIONS, report, results
 
@@ -15,7 +17,45 @@ from hsd_utils.ratings import QUESTIONS, report, results
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path))
-    return Run("r")
+    plt.switch_backend("agg")
+    yield Run("r")
+    plt.close("all")
+
+
+def written(run, name):
+    """The rows of a list on disk, what is absent as None."""
+    table = pd.read_csv(report.by_rater(run, name)).astype(object)
+    return table.where(table.notna(), None).to_dict("records")
+
+
+def test_what_is_published_names_no_rater_and_the_rest_stays_out_of_git(run):
+    items, key = SHEET
+    table = rate(student)
+    table.loc[3, "complete"] = None
+    table = ratings.check(table, items)
+    found = results.measure(table, key, margin=0.1)
+    report.save(found, run)
+    report.save_lists(table, items, key, run)
+    shared = [path for path in run.folder.rglob("*.*") if run.ratings("") not in path.parents]
+    texts = {path.name: path.read_bytes().decode("latin-1") for path in shared}
+    assert {"ratings.json", "ratings.pdf", "ratings_agreement.tex"} <= set(texts)
+    texts |= {"measured": json.dumps(found), "head": report.headline(found).data}
+    assert not [name for name, text in texts.items() if "rater-" in text or "item-" in text]
+    private = [path.name for path in run.ratings("by_rater").iterdir()]
+    assert sorted(private) == sorted(f"{name}.csv" for name in ("ratings", *report.LISTS))
+    assert len(written(run, "ratings")) == len(table)
+    kept = [report.by_rater(Run(name), "x") for name in ("reference", "demo")]
+    kept = [f"outputs/{path.relative_to(paths.outputs())}" for path in kept]
+    if not (paths.REPOSITORY / ".git").exists():
+        pytest.skip("not a checkout: what git ignores cannot be asked")
+    asked = ["git", "check-ignore", "--no-index", *kept]
+    done = subprocess.run(asked, cwd=paths.REPOSITORY, capture_output=True, text=True)
+    assert done.stdout.split() == kept
+
+
+def test_raters_are_promised_what_is_done():
+    (told,) = [line for line in ratings.rubric()["consent"] if "Published" in line]
+    assert "sums over all raters" in told and "under no name" in told
 
 
 def test_what_a_rater_left_out_is_named_and_stops_nothing(run):
@@ -32,13 +72,13 @@ def test_what_a_rater_left_out_is_named_and_stops_nothing(run):
         | {"questions": "complete, correct_gold"},
         *(last | {"side": side, "questions": ", ".join(QUESTIONS)} for side in "AB"),
     ]
-    assert json.loads(run.table("ratings_left_out", "json").read_text()) == found
-    differ = pd.DataFrame(json.loads(run.table("ratings_disagreements", "json").read_text()))
+    assert written(run, "ratings_left_out") == found
+    differ = pd.DataFrame(written(run, "ratings_disagreements"))
     assert len(differ) == len(results.disagreements(table, key)) > 3
     raters = ["rater-aaaa", "rater-bbbb", "rater-cccc"]
     assert list(differ) == ["ratings", "item", "side", "question", *raters]
-    assert set(run.tables(*report.LISTS)) <= set(report.files(run))
-    assert all(path.exists() for path in run.tables(*report.LISTS))
+    report.save(results.measure(table, key, margin=0.1), run)
+    assert all(path.exists() for path in report.files(run))
 
 
 def test_how_much_each_rater_saw_is_counted_from_what_came_back(run):
@@ -58,7 +98,7 @@ def test_how_much_each_rater_saw_is_counted_from_what_came_back(run):
         {"ratings": "human", "rater": other, "posts": 2, "hate": sum(hate[:2])}
         | {"skipped": 1, "sessions": 1, "passed": 0, "of": 0},
     ]
-    assert json.loads(run.table("ratings_exposure", "json").read_text()) == found
+    assert written(run, "ratings_exposure") == found
 
 
 def test_the_interval_of_all_and_of_none_ends_there():
@@ -74,7 +114,7 @@ def test_lists_without_an_entry_and_of_simulated_raters(run):
     items, key = SHEET
     lists = report.save_lists(rate(yes, raters=["rater-aaaa"]), items, key, run)
     assert all(lists[name].empty for name in report.LISTS[:2])
-    assert json.loads(run.table("ratings_left_out", "json").read_text()) == []
+    assert written(run, "ratings_left_out") == []
     checks = [item["item"] for item in key if item["check"]]
     few = rate(yes)[lambda t: t["item"].isin(checks)]
     assert report.save_lists(few, items, key, run)["ratings_disagreements"].empty
@@ -83,4 +123,4 @@ def test_lists_without_an_entry_and_of_simulated_raters(run):
     lists = report.save_lists(ratings.simulate(items), items, key, run)
     assert set(lists["ratings_disagreements"]["ratings"]) == {"simulated"}
     for name in report.LISTS:
-        assert "SIMULATED" in run.table(name, "tex").read_text()
+        assert {row["ratings"] for row in written(run, name)} <= {"simulated"}

@@ -3,6 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hsd_utils import redaction
 
@@ -50,16 +52,58 @@ def test_letters_that_are_more_than_another_case_come_back_as_the_post_has_them(
         ("they are rats", "exact", None),
         ("they  ARE rats", "normalised", [[5, 9], "  ", [10, 13, 0, 1, 2], " ", [14, 18]]),
         ("they was rats", "fuzzy", [[5, 9], " was ", [14, 18]]),
+        ("THEY, these rats", None, [[5, 9, 0, 1, 2, 3], ", these ", [14, 18]]),
+        ("nowhere at all", None, ["nowhere at all"]),
         ("", None, []),
     ],
 )
 def test_a_quote_comes_back_as_it_was_said(quote, how, literal):
     post = SimpleNamespace(id="a", text="Now, they are rats", label=1)
-    told = {"input": quote, "explanation": f"So {quote}.", "start": 5, "end": 18, "how": how}
-    row = {"id": "a", "explanations": [told | {"whole": False}]}
+    place = {"start": 5, "end": 18} if how else {"start": None, "end": None}
+    told = {"input": quote, "explanation": f"So {quote}.", **place, "how": how, "whole": False}
+    row = {"id": "a", "explanations": [told]}
     made = redaction.stripped(row, post)
     assert made["explanations"][0].get("input") == literal
+    said = redaction.strip(f"So {quote}.", post.text, [(5, 18)] * bool(how), [quote])
+    assert made["explanations"][0]["explanation"] == said
     assert redaction.filled(made, post) == row
+
+
+def test_a_copy_with_slips_leaves_no_word_of_the_post_and_comes_back():
+    text = "our new neighbours never greet anyone and park their old car on our lawn"
+    slips = "our new neighbors never greet anyone and parked their old car on our lawn"
+    post, nothing = SimpleNamespace(id="a", text=text, label=0), dict.fromkeys(("start", "end"))
+    said = f"Tells that “{slips}”, so the old car is on their mind."
+    told = {"input": slips, "explanation": said, **nothing, "how": None, "whole": False}
+    row = {"id": "a", "explanations": [told]}
+    made = redaction.stripped(row, post)
+    assert redaction.filled(made, post) == row
+    (listed,) = made["explanations"]
+    assert [p for p in listed["input"] if isinstance(p, str)] == [" neighbors ", " parked "]
+    # Where the explanation repeats it, too; shared by chance a few words may stay.
+    kept = [p for p in listed["explanation"] if isinstance(p, str)]
+    assert kept == [
+        *("Tells that “", " neighbors ", " parked "),
+        "”, so the old car is on their mind.",
+    ]
+    texts = {redaction.digest(post): text}
+    redaction.refuse_text({"f": [made]}, {}, texts)
+    listed["input"] = [*listed["input"][:-1], "on our lawn"]
+    with pytest.raises(ValueError, match="^f: a row would tell words of a post"):
+        redaction.refuse_text({"f": [made]}, {}, texts)
+
+
+@given(
+    post=st.lists(st.sampled_from("Sun sun MOON star 🙂 月 sea, (sky)".split()), max_size=9),
+    said=st.lists(st.sampled_from("sun Moon STAR 🙂 月 sea wind! sky".split()), max_size=9),
+)
+def test_whatever_was_copied_comes_back_and_keeps_no_word_of_the_post(post, said):
+    post, copy = SimpleNamespace(id="a", text=" ".join(post), label=0), " ".join(said)
+    told = {"input": copy, "explanation": f"It says {copy} today.", "how": None, "whole": False}
+    row = {"id": "a", "explanations": [told | {"start": None, "end": None}]}
+    made = redaction.stripped(row, post)
+    assert redaction.filled(made, post) == row
+    redaction.refuse_text({"f": [made]}, {}, {redaction.digest(post): post.text})
 
 
 def test_what_is_said_of_a_post_is_looked_at_word_by_word():

@@ -50,7 +50,7 @@ class Copier(FakeEngine):
         told = [
             {"input": words[0], "explanation": f"{words[0]} is said, then {post} again."},
             {"input": words[0].swapcase(), "explanation": " - ".join(words).upper()},
-            {"input": "nowhere at all", "explanation": f"Ends in “{words[-1]}”, so {words[-1]}."},
+            {"input": " no ".join(words), "explanation": f"Ends in “{words[-1]}”, so {words[-1]}."},
             {"input": " ".join(words[-2:]), "explanation": "Nothing of the post here."},
         ]
         text = verdict.write(label, told)[: -1 if len(post) % 2 else None]  # some are cut off
@@ -86,11 +86,8 @@ def made(sources=("corpus",)):
     stage = provenance.Stage("02_cot_teacher", names["02_cot_teacher"])
     with scoring.teacher(ASKED) as classifier:
         for split in ("distil", "dev"):
-            rows = rationales.read(
-                samples[split],
-                classifier.p_hate(samples[split]),
-                classifier.generate(samples[split]),
-            )
+            said = classifier.p_hate(samples[split]), classifier.generate(samples[split])
+            rows = rationales.read(samples[split], *said)
             rationales.write(rows, run.rationales(split))
         rows = explained(classifier, samples["eval"])
         classifier.p_hate(CHANGED)
@@ -153,6 +150,8 @@ def test_out_without_text_and_back_to_the_same_bytes(opened, tmp_path, monkeypat
                 pair = SequenceMatcher(None, words(told), words(post.text), autojunk=False)
                 assert pair.find_longest_match().size < min(5, len(words(post.text)))
                 seen += 1
+            quotes = strings([told.get("input", []) for told in row.get("explanations", [])])
+            assert not post or not {*words(" ".join(quotes))} & {*words(post.text)}
     assert seen > 100 and any(known)  # half a post by heart
 
     monkeypatch.setenv("HSD_CACHE", str(tmp_path / "elsewhere"))  # another machine, other answers

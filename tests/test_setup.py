@@ -120,6 +120,20 @@ def test_every_third_party_import_is_pinned():
     assert not lost, f"imported, but in no lock: {sorted(lost)}"
 
 
+def test_what_a_module_imports_first_of_all_is_declared():
+    belongs = importlib.metadata.packages_distributions()
+    declared, lost = {same(name) for name in PROJECT["project"]["dependencies"]}, set()
+    for path in sorted((REPOSITORY / "hsd_utils").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for top in {name.split(".")[0] for name in names} - {"hsd_utils"}:
+                known = {same(d) for d in belongs.get(top, [top])}
+                if top not in sys.stdlib_module_names and not known & (declared | MORE.keys()):
+                    lost.add((path.name, top))
+    assert not lost, f"imported, but not in pyproject.toml: {sorted(lost)}"
+
+
 def test_declared_dependencies_are_bare_names_of_the_lock():
     declared = PROJECT["project"]["dependencies"]
     assert {same(name) for name in declared} <= PINS.keys() | {"torch"}

@@ -23,13 +23,13 @@ from hsd_utils.provenance import STAGES
 pytestmark = pytest.mark.slow
 FIGURES = "sampling rationales f1 confusion reliability roc latency memory cost faithfulness "
 FIGURES += "explanations risk_coverage functional prevalence simulator robustness breadth ratings "
-FIGURES += "study_label_source study_learning_curve"
+FIGURES += "study_label_source study_learning_curve pairs"
 TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings calibration seeds "
 TABLES += "explanation_text plausibility faithfulness reasons hatexscore explanations_by "
 TABLES += "transfer functional targets groups prevalence robustness left_out contamination "
 TABLES += "per_target agreement ceiling languages functional_teacher policies breadth "
 TABLES += "study study_together study_finals ratings ratings_agreement ratings_equivalence "
-TABLES += "ratings_left_out ratings_disagreements ratings_exposure"
+TABLES += "fresh study_finals_fresh"
 REAL = ["-p", "01.sources=[davidson, ethos]"]
 MODELS = ("teacher", "base", "student")
 BASELINES = ("majority", "tfidf_svm", "tfidf_lr", "teacher_platt", "base_few_shot")

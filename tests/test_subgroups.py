@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
-from hsd_utils import readers, subgroups
+from hsd_utils import bootstrap, readers, subgroups
 
 POSTS = pd.DataFrame(
     {
@@ -38,7 +38,7 @@ def test_no_value_at_all_gives_an_empty_table_with_its_columns():
     none = POSTS.assign(target=pd.Series([None] * 8, dtype="str"))
     assert subgroups.cases(none, {"m": none["label"]}, "target").empty
     assert "posts" in subgroups.cases(none, {"m": none["label"]}, "target")
-    assert subgroups.groups(none, [0.5] * 8, none["label"]).empty
+    assert subgroups.groups(none, [0.5] * 8, none["label"], 50, 0).empty
 
 
 def test_the_aucs_are_those_of_borkan():
@@ -47,7 +47,9 @@ def test_the_aucs_are_those_of_borkan():
     label, inside = generator.integers(0, 2, n), generator.integers(0, 2, n).astype(bool)
     posts = pd.DataFrame({"label": label, "target": np.where(inside, "g", "other")})
     p_hate = np.clip(0.3 * label + 0.2 * inside + generator.random(n) / 2, 0, 1)
-    found = subgroups.groups(posts, p_hate, p_hate >= 0.5).set_index("target").loc["g"]
+    found = subgroups.groups(posts, p_hate, p_hate >= 0.5, 500, 0).set_index("target").loc["g"]
+    intervals = {name: found[name] for name in ("subgroup_auc", "bpsn_auc", "bnsp_auc")}
+    found = dict(found) | {name: measure["value"] for name, measure in intervals.items()}
     assert found["subgroup_auc"] == pytest.approx(roc_auc_score(label[inside], p_hate[inside]))
     hate, other = p_hate[(label == 1) & ~inside], p_hate[(label == 0) & inside]
     assert found["bpsn_auc"] == pytest.approx((hate[:, None] > other).mean())
@@ -56,11 +58,28 @@ def test_the_aucs_are_those_of_borkan():
     # naming the group raises the score: its harmless posts suffer, its hateful ones are found
     assert found["bpsn_auc"] < found["subgroup_auc"] < found["bnsp_auc"]
     assert found["fpr_gap"]["low"] > 0
+    # 95% of a bootstrap over some 200 posts: about as wide as Hanley and McNeil's error says
+    own = (label == 1) & inside, (label == 0) & inside
+    error = hanley_mcneil(found["subgroup_auc"], *(int(part.sum()) for part in own))
+    width = intervals["subgroup_auc"]["high"] - intervals["subgroup_auc"]["low"]
+    assert width == pytest.approx(2 * 1.96 * error, rel=0.25)
+    for name in ("subgroup_auc", "bpsn_auc"):
+        assert intervals[name]["low"] < intervals[name]["value"] < intervals[name]["high"]
+    again = subgroups.groups(posts, p_hate, p_hate >= 0.5, 500, 1).set_index("target").loc["g"]
+    assert again["bpsn_auc"]["value"] == found["bpsn_auc"]
+    assert again["bpsn_auc"]["low"] != intervals["bpsn_auc"]["low"]
+
+
+def hanley_mcneil(auc, hateful, harmless):
+    """Standard error of an AUC (Hanley and McNeil 1982)."""
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    pairs = (hateful - 1) * (q1 - auc**2) + (harmless - 1) * (q2 - auc**2)
+    return ((auc * (1 - auc) + pairs) / (hateful * harmless)) ** 0.5
 
 
 def test_the_gap_by_hand_and_nulls_where_nothing_can_be_compared():
     posts = pd.DataFrame({"label": [0, 0, 0, 0, 1], "target": ["a", "a", "b", "b", "c"]})
-    found = subgroups.groups(posts, None, [1, 0, 0, 0, 1]).set_index("target")
+    found = subgroups.groups(posts, None, [1, 0, 0, 0, 1], 50, 0).set_index("target")
     assert found.loc["a", "fpr"]["value"] == 0.5
     gap = found.loc["a", "fpr_gap"]
     assert gap["value"] == 0.5 and gap["low"] < 0 < gap["high"] <= 1
@@ -68,17 +87,19 @@ def test_the_gap_by_hand_and_nulls_where_nothing_can_be_compared():
         found.loc["c", "fpr"]["value"] is None
         and "no harmless" in found.loc["c", "fpr_gap"]["reason"]
     )
-    assert found["subgroup_auc"].isna().all()
-    found = subgroups.groups(posts, None, [1, 1, 1, 0, 1]).set_index("target")
+    for measure in found["subgroup_auc"]:
+        assert measure["value"] is None and "no scores" in measure["reason"]
+    found = subgroups.groups(posts, None, [1, 1, 1, 0, 1], 50, 0).set_index("target")
     assert [found.loc[g, "fpr_gap"]["value"] for g in "ab"] == [0.5, -0.5]
 
 
 def test_few_posts_of_a_label_have_no_auc():
     label = [1] * 10 + [0] * 10 + [1] * 9 + [0] * 30
     posts = pd.DataFrame({"label": label, "target": ["many"] * 20 + ["few"] * 39})
-    found = subgroups.groups(posts, np.linspace(1, 0, 59), label).set_index("target")
+    found = subgroups.groups(posts, np.linspace(1, 0, 59), label, 50, 0).set_index("target")
     assert found["hateful"].to_dict() == {"many": 10, "few": 9}
-    assert found["subgroup_auc"].isna().to_dict() == {"many": False, "few": True}
+    assert found["subgroup_auc"]["many"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert found["subgroup_auc"]["few"] == bootstrap.absent("fewer than 10 posts of a label")
 
 
 def test_the_embedded_corpus_has_cases_and_groups():
@@ -86,4 +107,4 @@ def test_the_embedded_corpus_has_cases_and_groups():
     always = subgroups.cases(table, {"m": [1] * len(table)}, "functionality")
     assert set(always["hateful"]) == {0.0, 1.0}
     assert [r["value"] for r in always["m"]] == always["always_hateful"].tolist()
-    assert len(subgroups.groups(table, table["label"].astype(float), table["label"])) > 5
+    assert len(subgroups.groups(table, table["label"].astype(float), table["label"], 5, 0)) > 5

@@ -14,7 +14,7 @@ from hsd_utils import training  # Unsloth goes before torch and transformers
 import torch  # isort: skip
 from transformers import TrainerCallback  # isort: skip
 
-from hsd_utils import checkpoints, objectives, paths, prompts  # isort: skip
+from hsd_utils import checkpoints, objectives, paths, prompts, trial  # isort: skip
 
 
 def test_the_log_has_losses_of_both_kinds_and_nothing_else():
@@ -117,6 +117,7 @@ def test_the_loss_goes_down_and_the_log_says_when(taught):
     assert len(losses) == 6 and len(dev) == 2
     assert losses[-1] < losses[0] / 2 and dev[1] < dev[0]
     assert trainer.state.best_metric == pytest.approx(min(dev))
+    assert trial.kept_epoch(log, trainer.state.best_global_step) == 2.0
     seconds = [row["seconds"] for row in log]
     assert seconds == sorted(seconds) and 0 < seconds[0] < seconds[-1]
     assert [row["step"] for row in log if "dev_loss" in row] == [3, 6]
@@ -157,6 +158,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, taught, tmp_path):
     finished.add_callback(Killed())  # would stop it, if it trained
     checkpoints.train(finished, folder, "one")
     assert training.log(finished) == log
+    assert trial.kept_epoch(log, finished.state.best_global_step) == 2.0
     assert torch.equal(moved(lora(loaded[0]), loaded[2]), other)
     assert again.args.restore_callback_states_from_checkpoint  # see test_checkpoints
 

@@ -24,13 +24,25 @@ from hsd_utils.machine import environment
 from hsd_utils.paths import Run
 
 PUBLIC = ("davidson", "stormfront", "hatexplain", "ethos")
+READ_BEFORE = "read_before.txt"  # beside the notebooks
 
 
 def sample(count: int) -> list[dict[str, Any]]:
-    """Balanced posts of the public sets where HSD_DATA_DIR has them, else of the corpus."""
-    names = PUBLIC if paths.data_dir() else ("corpus",)
+    """Balanced posts of the public sets where HSD_DATA_DIR has them, else of the corpus.
+
+    Of the public sets only the 800 posts of an earlier evaluation, which the reference run keeps
+    out of ``eval``: benchmarks score by gold labels, and those of ``eval`` are read through its
+    ledger alone.  Raises ValueError when more are asked for than there are.
+    """
+    public = paths.data_dir() is not None
+    names = PUBLIC if public else ("corpus",)
     table = pd.concat([readers.read(name)[0] for name in names], ignore_index=True)
+    if public:
+        table = table[table["id"].isin(paths.ids(READ_BEFORE))]
     table, _ = sampling.deduplicate(sampling.clean(table)[0])
+    if count > len(table):
+        where = READ_BEFORE if public else "the corpus"
+        raise ValueError(f"{count} posts asked for, {len(table)} are in {where}: ask for fewer")
     drawn = sampling.draw(table, {"bench": count}, seed=1)[0]["bench"]
     return drawn[["id", "text", "label"]].sample(frac=1, random_state=1).to_dict("records")
 

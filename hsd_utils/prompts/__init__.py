@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 from hsd_utils import verdict
 
-LABELS = verdict.LABELS  # the words that follow a prefill, indexed by label
 MAX_CHARS = 4000
 ORDERS = ("alternate", "hate_first", "hate_last", "shuffled")
 TASKS = {

@@ -1,6 +1,8 @@
 """What the ratings say, for people: three tables, a figure of stacked bars, and three lists.
 
-Of simulated ratings every caption, table row and figure says that no person gave them.
+Tables and figure are over all raters, and may be published.  The lists name raters: they lie in
+``ratings/by_rater/``, which goes neither into git nor to raters, as the consent text promises.
+Of simulated ratings every caption, row and figure says that no person gave them.
 
     report.save(results.measure(rated, key, margin=0.1), stage.run)
     report.save_lists(rated, items, key, stage.run)
@@ -52,12 +54,20 @@ def headline(found: dict):
 
 
 def _who(found: dict) -> str:
-    return f"{len(found['raters'])} {found['kind']} raters, {found['posts']} posts"
+    return f"{found['raters']} {found['kind']} raters, {found['posts']} posts"
 
 
 def files(run: Run) -> list[Path]:
-    """What ``save`` and ``save_lists`` write."""
-    return [*run.figures(NAMES[0]), *run.tables(*NAMES, *LISTS)]
+    """What ``save`` and ``save_lists`` write, but for the lists: the outputs of a stage.
+
+    A manifest is published, and a list can be so short that its hash would tell it.
+    """
+    return [*run.figures(NAMES[0]), *run.tables(*NAMES), by_rater(run, NAMES[0])]
+
+
+def by_rater(run: Run, name: str) -> Path:
+    """What names raters: one of LISTS, or all their answers, NAMES[0]."""
+    return run.ratings(f"by_rater/{name}.csv")
 
 
 def save(found: dict, run: Run) -> Figure:
@@ -79,22 +89,21 @@ def save(found: dict, run: Run) -> Figure:
 def save_lists(
     rated: pd.DataFrame, items: list[dict], key: list[dict], run: Run
 ) -> dict[str, pd.DataFrame]:
-    """The tables LISTS, whole: what each left out, where they differ, what each saw and passed.
+    """LISTS, whole: what each rater left out, where they differ, what each saw and passed.
 
-    They name raters, items and sides; whose answer it is, and of which post, says the key alone.
+    Written, with all the answers, as CSV for who runs the study.  They name raters, items and
+    sides; whose answer it is, and of which post, says the key alone.
     """
     kind = ratings.kind(rated)
     differ = results.disagreements(rated, key).drop(columns=["id", "model"])
     lists = (results.left_out(rated, items), differ, results.exposure(rated, items, key))
     found = dict(zip(LISTS, lists, strict=True))
-    captions = (
-        "Questions left out, by rater and item.",
-        "Answers on which raters differ.",
-        "Posts that raters answered something about, sessions begun, attention checks passed.",
-    )
-    for (name, frame), caption in zip(found.items(), captions, strict=True):
+    for frame in found.values():
         frame.insert(0, "ratings", kind)
-        tables.save(frame, run, name, (BANNER if kind == "simulated" else "") + caption)
+    for name, frame in {NAMES[0]: rated, **found}.items():
+        path = by_rater(run, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(path, index=False)
     return found
 
 

@@ -37,25 +37,27 @@ SUBSETS = ("all", "both right")
 
 
 def measure(rated: pd.DataFrame, key: list[dict], margin: float) -> dict:
-    """Everything measured of checked ratings, as plain data.
+    """Everything measured of checked ratings, as plain data, over all raters: none is named.
 
-    Returns kind, raters, posts, shares, agreement, equivalence (rows each), attention (rater ->
-    passed and of).  margin: the difference in shares still as good as equal, fixed beforehand.
-    Raises ValueError for ratings of another sheet than the key's.
+    Returns kind, raters and posts (how many), shares, agreement, equivalence (rows each), and
+    attention: of the attention checks answered, how many as expected (passed, of).  margin: the
+    difference in shares still as good as equal, fixed beforehand.  Raises ValueError for ratings
+    of another sheet than the key's.
     """
     if set(rated["sheet"]) != {key[0]["sheet"]}:
         raise ValueError(f"the key is of sheet {key[0]['sheet']}, the ratings of another")
     kind, long = ratings.kind(rated), _long(rated, key)
     posts = long[long["check"].isna()]
     pair = sorted(next(row["right"] for row in key if row["check"] is None))  # student first
+    checks = _attention(long).values()
     return {
         "kind": kind,
-        "raters": sorted(rated["rater"].unique()),
+        "raters": int(rated["rater"].nunique()),
         "posts": int(posts["item"].nunique()),
         "shares": [{"ratings": kind} | row for row in _shares(posts, pair)],
         "agreement": [{"ratings": kind} | row for row in _agreement(posts)],
         "equivalence": [{"ratings": kind} | row for row in _equivalence(posts, pair, margin)],
-        "attention": _attention(long),
+        "attention": {part: sum(found[part] for found in checks) for part in ("passed", "of")},
     }
 
 
@@ -205,10 +207,10 @@ def _agreement(posts: pd.DataFrame) -> Iterator[dict]:
 
 
 def _mean(pairs: dict[str, float | None]) -> dict:
-    """Mean, lowest and highest of the pairs, and the pairs."""
+    """Mean, lowest and highest of the pairs of raters, and of how many it is known."""
     known = [value for value in pairs.values() if value is not None]
     ends = (np.mean(known), min(known), max(known)) if known else (None,) * 3
-    return dict(zip(("value", "low", "high"), ends, strict=True)) | {"pairs": pairs}
+    return dict(zip(("value", "low", "high"), ends, strict=True)) | {"pairs": len(known)}
 
 
 def _equivalence(posts: pd.DataFrame, pair: list, margin: float) -> Iterator[dict]:
