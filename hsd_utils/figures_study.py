@@ -48,11 +48,12 @@ def forest(table: pd.DataFrame, width: float = PAGE) -> Figure:
     """
     figure, parts = panels(2, width, 0.7 + 0.26 * len(table), sharey=True)
     for axes, title in zip(parts, TITLES.values(), strict=True):
-        axes.axvline(0, color="black", lw=0.8, ls=":", zorder=0)
+        axes.axvline(0, color="black", lw=1, zorder=1)
         for at, found in enumerate(table[f"{title} difference"]):
             reach = [[found["value"] - found["low"]], [found["high"] - found["value"]]]
             axes.errorbar([found["value"]], [at], xerr=reach, capsize=2, marker="D", color=BLIND[3])
         axes.set(xlabel=f"{title} difference (95% interval)", ylim=(len(table) - 0.5, -0.5))
+        axes.locator_params(axis="x", nbins=5)
     parts[0].set_yticks(range(len(table)), table["pair"])
     return figure
 
