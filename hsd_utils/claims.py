@@ -56,7 +56,9 @@ def collect(run: Run) -> list[dict[str, Any]]:
     told = run.folder / "explanations.json"  # of the stage whose results say so, if it counts
     measured = "explanations" in found and told.exists()
     found["explanations"] = json.loads(told.read_text(encoding="utf-8")) if measured else {}
-    finals = {row["claim"]: _final(row) for row in found.get("study", {}).get("finals", [])}
+    study = {"finals": [], "finals_fresh": []} | found.get("study", {})
+    fresh = {row["claim"]: row for row in study["finals_fresh"]}
+    finals = {row["claim"]: _final(row, fresh.get(row["claim"])) for row in study["finals"]}
     if "C4a" in finals:  # the paper's way: rationales are for training
         finals = {"C4": finals["C4a"]} | finals
     rows = {claim: test(found) for claim, test in claim_tests.TESTS.items()} | finals
@@ -69,12 +71,15 @@ def collect(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def _final(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A final pair of the study, as ``ablations.finals`` gives it."""
+def _final(row: Mapping[str, Any], fresh: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A final pair of the study, as ``ablations.finals`` gives it; fresh: on new posts alone."""
     seeds = len(row["seeds"]) > 1
     experiment = f"macro-F1, {row['a']} - {row['b']}, over {'seeds and ' * seeds}posts"
     note = f"{row['learned']:,} posts learned from, " * (row["learned"] > 0)
     note += f"{len(row['seeds'])} seeds, " * seeds + f"{row['n']} posts compared on"
+    if fresh and fresh["n"] < row["n"]:
+        there = tables.interval(fresh | {"value": fresh["difference"]})
+        note += f"; {there} on the {fresh['n']} that no earlier work had drawn"
     note += f"; {row['note']}" if "note" in row else ""
     return claim_tests.compared(row, experiment, row.get("supervision"), "metrics.json", note)
 

@@ -208,7 +208,8 @@ def run(tmp_path, monkeypatch):
     finals = [final | {"n": 300}, final | {"n": 300, "claim": "C4a (tokens)", "difference": -0.03}]
     cell = {"factor": "shots", "name": "2 shots", "n": 0}
     cell["metrics"] = {"roc_auc": measure(0.71, 0.6, 0.8)}
-    found["study"] = {"cells": [cell], "finals": finals}
+    fresh = [final | {"n": 200, "difference": 0.01, "low": -0.03, "high": 0.05}]
+    found["study"] = {"cells": [cell], "finals": finals, "finals_fresh": fresh}
     made.metrics.write_text(json.dumps({k: v for k, v in found.items() if k not in EMPTY}))
     return made
 
@@ -225,6 +226,8 @@ def test_the_page_has_every_claim_and_its_scale(run):
     found = {row["claim"]: row for row in rows}
     assert found["C4"]["verdict"] == "not supported" and "over seeds" in found["C4"]["experiment"]
     assert found["C4"]["note"].startswith("2,000 posts learned from, 2 seeds, 300 posts compared")
+    assert "on; 0.01 (-0.03–0.05) on the 200 that no earlier work had drawn" in found["C4"]["note"]
+    assert "earlier work" not in found["C4a (tokens)"]["note"]
     assert found["C4a"]["value"] == found["C4"]["value"] == -0.02
     assert "ROC-AUC on dev: 2 shots 0.71" in found["C13"]["note"]
     assert (run.folder / "claims.md").read_text() == text and "| C13: open" in text
