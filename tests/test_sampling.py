@@ -237,7 +237,7 @@ def test_near_duplicates_are_exact(threshold):
     assert sorted(map(tuple, found)) == sorted(map(tuple, expected))
 
 
-@pytest.mark.skipif("HSD_DATA_DIR" not in os.environ, reason="HSD_DATA_DIR is not set")
+@pytest.mark.skipif(not os.environ.get("HSD_DATA_DIR"), reason="HSD_DATA_DIR is not set")
 def test_a_mixed_sample_of_real_posts():
     table, _ = readers.read(["davidson", "stormfront", "hatexplain", "ethos"])
     cleaned, _ = sampling.clean(table)
