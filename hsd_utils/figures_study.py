@@ -25,14 +25,18 @@ def factor(rows: Sequence[dict], baseline: str = "", width: float = PAGE) -> Fig
     for axes, (measure, title) in zip(parts, TITLES.items(), strict=True):
         for at, row in enumerate(rows):
             found, mine = row["metrics"][measure], row["name"] == baseline
-            look = {"color": "black" if mine else BLIND[3], "marker": "s" if mine else "D"}
-            reach = [[found["value"] - found["low"]], [found["high"] - found["value"]]]
-            axes.errorbar([found["value"]], [at], xerr=reach, capsize=2, ls="", **look)
+            _interval(axes, at, found, *("black", "s") if mine else (BLIND[3], "D"))
             if mine:
                 axes.axvline(found["value"], color="black", lw=0.8, ls=":", zorder=0)
         axes.set(xlabel=f"{title} (95% interval)", ylim=(len(rows) - 0.5, -0.5))
     parts[0].set_yticks(range(len(rows)), [_named(row) for row in rows])
     return figure
+
+
+def _interval(axes, at: int, found: dict, color: str, marker: str) -> None:
+    reach = [[found["value"] - found["low"]], [found["high"] - found["value"]]]
+    look = {"color": color, "marker": marker, "capsize": 2, "ls": ""}
+    axes.errorbar([found["value"]], [at], xerr=reach, **look)
 
 
 def _named(row: dict) -> str:
@@ -50,8 +54,7 @@ def forest(table: pd.DataFrame, width: float = PAGE) -> Figure:
     for axes, title in zip(parts, TITLES.values(), strict=True):
         axes.axvline(0, color="black", lw=1, zorder=1)
         for at, found in enumerate(table[f"{title} difference"]):
-            reach = [[found["value"] - found["low"]], [found["high"] - found["value"]]]
-            axes.errorbar([found["value"]], [at], xerr=reach, capsize=2, marker="D", color=BLIND[3])
+            _interval(axes, at, found, BLIND[3], "D")
         axes.set(xlabel=f"{title} difference (95% interval)", ylim=(len(table) - 0.5, -0.5))
         axes.locator_params(axis="x", nbins=5)
     parts[0].set_yticks(range(len(table)), table["pair"])

@@ -77,7 +77,7 @@ def check(table: pd.DataFrame) -> pd.DataFrame:
         _refuse(outside, "'agreement' is not between 0 and 1", "give a share of annotators")
     if "rationale" in table:
         pairs = zip(table["rationale"], table["text"], strict=True)
-        wrong = [bool(spans) and not _inside(spans, text) for spans, text in pairs]
+        wrong = [not all(0 <= a < b <= len(text) for a, b in spans or ()) for spans, text in pairs]
         advice = "give pairs 0 <= start < end <= length of the text"
         _refuse(np.array(wrong), "a rationale lies outside the text", advice)
     return table
@@ -219,7 +219,3 @@ def _strings(values: pd.Series | None, index: pd.Index) -> pd.Series:
 def _spans(value) -> list[list[int]]:
     missing = value is None or isinstance(value, float)
     return [] if missing else [[int(start), int(end)] for start, end in value]
-
-
-def _inside(spans: list, text: str) -> bool:
-    return all(0 <= start < end <= len(text) for start, end in spans)
