@@ -15,7 +15,7 @@ VERDICTS = ("supported", "not supported", "inconclusive", "not testable here")
 LEVEL, CORRECT = 0.85, 0.91  # the paper's F1, and its share of correct explanations
 SMALL = 0.02  # of macro-F1: less than this more posts may still add if these suffice
 NO_RATINGS = (
-    "no ratings by people are at hand; 06 makes the sheet, explanations.json decides nothing"
+    "no ratings by people are at hand; 06 makes the sheet, and its own measures cannot stand in"
 )
 NOT_RUN = "notebook {} was not run"
 NO_PAIR = "no final pair of the study"
