@@ -34,10 +34,7 @@ def read(run: Run, notebook: str, split: str) -> pd.DataFrame:
         "n": len(table),
         "hash": paths.sha256(path),
     }
-    # A line that a kill cut off is ended first, so that it costs no other.
-    whole = not run.ledger.exists() or run.ledger.read_bytes()[-1:] in (b"", b"\n")
-    with open(run.ledger, "a", encoding="utf-8") as file:
-        file.write(("" if whole else "\n") + json.dumps(entry) + "\n")
+    paths.append(run.ledger, entry)
     return table
 
 

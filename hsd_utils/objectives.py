@@ -81,8 +81,9 @@ def examples(
     objective: str,
     alpha: float = 0.5,
     label_first: bool = True,
+    definition: str = "",
 ) -> list[dict[str, Any]]:
-    """Training examples from rationale rows.
+    """Training examples from rationale rows; definition: of the instruction (``prompts``).
 
     A row has text, label (0/1), explanations (list of {input, explanation}) and optionally
     p_hate, a soft label in [0, 1].  An example has messages, answer, weight (its share of the
@@ -110,7 +111,7 @@ def examples(
         }[objective]
         made += [
             {
-                "messages": prompts.student(row["text"], task),
+                "messages": prompts.student(row["text"], task, definition),
                 "answer": answer,
                 "label": row["label"],
                 "label_first": label_first,

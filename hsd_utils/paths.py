@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,19 @@ def offline() -> bool:
 def sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def append(file: Path, row: Mapping[str, Any]) -> None:
+    """A row more of JSON lines, on disk at once.
+
+    A line that a kill cut off is ended first, so that it costs no other.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    before = file.read_bytes()[-1:] if file.exists() else b""
+    with open(file, "a", encoding="utf-8", newline="\n") as lines:
+        lines.write(("" if before in (b"", b"\n") else "\n") + json.dumps(row) + "\n")
+        lines.flush()
+        os.fsync(lines.fileno())
 
 
 def outputs() -> Path:

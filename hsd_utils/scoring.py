@@ -213,10 +213,11 @@ def student(
 
 
 def as_taught(trained: Mapping[str, Any], adapter: Path | str | None) -> dict[str, Any]:
-    """How a student is asked: fields of ``Classifier`` from its objective and label_first."""
+    """How a student is asked: fields of ``Classifier`` from how it was taught."""
     halves = adapter is not None and trained["objective"] == "task_prefix"
+    told = partial(prompts.student, definition=trained.get("definition", ""))
     return {
-        "converse": partial(prompts.student, task="label" if halves else "both"),
-        "explain_with": partial(prompts.student, task="rationale") if halves else None,
+        "converse": partial(told, task="label" if halves else "both"),
+        "explain_with": partial(told, task="rationale") if halves else None,
         "label_first": trained["label_first"],
     }

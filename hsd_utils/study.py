@@ -54,6 +54,7 @@ WORDS = {
     "loss_on": objectives.LOSS_ON,
     "tokens_as": ("", *objectives.OBJECTIVES),
 }
+OPTIONAL = ("definition", "smoothing", "averaged")  # settings a cell may have or not
 JUDGED = ("macro_f1", "roc_auc")
 
 
@@ -93,7 +94,7 @@ def read(path: Path = FILE) -> dict[str, Any]:
 def _cell(row: dict, baseline: dict, seed: int) -> dict[str, Any]:
     about = {"name": row.pop("name"), "factor": row.pop("factor"), "seed": seed}
     about["final"] = row.pop("final", False)
-    _known(row, {*baseline, *provenance.defaults(TRAINING)}, "a setting")
+    _known(row, {*baseline, *OPTIONAL, *provenance.defaults(TRAINING)}, "a setting")
     changes = baseline | row
     for key, words in WORDS.items():
         _known({changes.get(key, words[0])}, words, f"a {key}")
@@ -163,10 +164,7 @@ def execute(run: Run, grid: Mapping[str, Any], size: int, minutes: float = math.
         except (RuntimeError, ValueError) as error:
             yield f"{shown}: failed: {error}"
             continue
-        file = run.study("results.jsonl")
-        whole = not file.exists() or file.read_bytes()[-1:] in (b"", b"\n")
-        with open(file, "a", encoding="utf-8") as lines:
-            lines.write(("" if whole else "\n") + json.dumps(row) + "\n")
+        paths.append(run.study("results.jsonl"), row)
         found = ", ".join(f"{name} {row['metrics'][name]['value']:.3f}" for name in JUDGED)
         yield f"{shown}: {found}; {time.perf_counter() - clock:.0f} s"
 

@@ -51,6 +51,9 @@ def check(settings: Mapping[str, Any]) -> None:
         raise ValueError("rationalise goes with hard labels: P(hate) was another's explanation")
     if settings["rationales"] in ("human", "quotes") and settings["label_source"] != "gold":
         raise ValueError("marked words go with the label they were marked for, label_source: gold")
+    if settings.get("smoothing") and settings["label_source"] == "teacher_soft":
+        raise ValueError("smoothing goes with hard labels: soft ones have a temperature")
+    prompts.student("", definition=settings.get("definition", ""))
     for change in settings["prompts"]:
         prompts.teacher("", **change)
 
@@ -111,8 +114,10 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
     if settings["rationales"] == "shuffled":
         rows = rationales.shuffled(rows, settings["seed"])
     rows = rationales.flipped(rows, settings["noise"], settings["seed"])
-    soft = settings["label_source"] == "teacher_soft"
-    return objectives.targets(rows, "teacher_soft" if soft else "teacher")
+    soft, smooth = settings["label_source"] == "teacher_soft", settings.get("smoothing", 0)
+    targets = objectives.targets(rows, "teacher_soft" if soft else "teacher")
+    # Label smoothing (Szegedy et al. 2016) is a soft label, of hard ones.
+    return [t | {"p_hate": abs(t["label"] - smooth)} for t in targets] if smooth else targets
 
 
 def _said(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ctypes.util import find_library
 from pathlib import Path
@@ -93,7 +93,8 @@ def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) 
     )
 
     def encoded(rows, objective):
-        made = objectives.examples(rows, objective, asked["alpha"], asked["label_first"])
+        told = (asked["alpha"], asked["label_first"], asked.get("definition", ""))
+        made = objectives.examples(rows, objective, *told)
         return objectives.encode_all(made, tokenizer, asked["loss_on"], asked["max_length"])
 
     train, dev = (encoded(targets[split], asked["objective"]) for split in ("distil", "dev"))
@@ -106,6 +107,8 @@ def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) 
     whole = {key: asked[key] for key in ("student", "four_bit", "patience")} | lora | arguments
     whole["weights"] = models.weights(asked["student"])
     checkpoints.train(trainer, folder, checkpoints.fingerprint(train, dev, **whole))
+    if asked.get("averaged"):
+        average(model, [*(folder / "checkpoints").glob("checkpoint-*")])
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     log, state = training.log(trainer), trainer.state
@@ -117,6 +120,15 @@ def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) 
         "seconds": log[-1]["seconds"],
         "dev_loss": state.best_metric,
     }
+
+
+def average(model, kept: Sequence[Path]) -> None:
+    """Give a model the mean of the adapters of its checkpoints (of 03's: the best and the last)."""
+    from peft import load_peft_weights, set_peft_model_state_dict
+
+    each = [load_peft_weights(str(checkpoint), device="cpu") for checkpoint in kept]
+    mean = {name: sum(weights[name] for weights in each) / len(each) for name in each[0]}
+    set_peft_model_state_dict(model, mean)
 
 
 def kept_epoch(log: list[dict], step: int | None) -> float | None:

@@ -116,6 +116,12 @@ def test_student_gets_one_short_instruction():
         prompts.student("x", "neither")
 
 
+def test_a_student_may_be_told_a_definition():
+    (plain,), (told,) = prompts.student("x"), prompts.student("x", definition="un")
+    meant = prompts.definitions()["un"].text
+    assert told["content"] == f"Hate speech is {meant}\n{plain['content']}"
+
+
 def test_prefill_begins_a_whole_answer():
     pair = [{"input": "a", "explanation": "b"}]
     for label in (0, 1):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from fakes import POSTS, FakeEngine, P, Slipping, explained, reason_of
 
-from hsd_utils import engines, prompts, scoring, verdict
+from hsd_utils import engines, objectives, prompts, scoring, verdict
 
 PHRASE = {"input": "people", "explanation": "my own words"}
 
@@ -222,6 +222,14 @@ def test_a_teacher_is_asked_as_notebook_02_says(loaded):
         assert request.max_tokens == 77 and list(request.schema["properties"])[1] == "hate_speech"
     assert loaded == [("fake", "owner/teacher", {"batch": 3})] * 2
     assert not made.store.owner.exists()
+
+
+def test_a_student_taught_with_a_definition_is_asked_with_it():
+    trained = {"objective": "weighted", "label_first": True, "definition": "un"}
+    row = {"text": "a post", "label": 1, "explanations": [PHRASE]}
+    (example,) = objectives.examples([row], "weighted", definition="un")
+    asked = scoring.as_taught(trained, "a/folder")["converse"]("a post")
+    assert example["messages"] == asked != prompts.student("a post")
 
 
 @pytest.mark.parametrize("objective", ["joint", "task_prefix"])

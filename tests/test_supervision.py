@@ -45,6 +45,16 @@ def test_a_temperature_divides_the_logit(lab, taught):
     assert soft.tolist() == pytest.approx(expit(logit(p) / 2))
 
 
+def test_smoothing_gives_the_other_label_its_share_of_a_hard_label(taught):
+    plain, smooth = taught(), taught(smoothing=0.1)
+    assert smooth["label"].tolist() == plain["label"].tolist()
+    assert smooth["p_hate"].tolist() == [0.9 if label else 0.1 for label in plain["label"]]
+    with pytest.raises(ValueError, match="smoothing goes with hard labels"):
+        supervision.check(SETTINGS | {"label_source": "teacher_soft", "smoothing": 0.1})
+    with pytest.raises(ValueError, match="definition 'u': one of metahate, un"):
+        supervision.check(SETTINGS | {"definition": "u"})
+
+
 def test_p_hate_is_a_mean_over_prompts_each_asked_for_itself(lab):
     table = lab.samples["distil"]
     mean = supervision.teacher_p(RUN, table, [{}, {"order": "hate_first"}])

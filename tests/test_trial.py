@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import nbformat
 import numpy as np
+import peft
 import pytest
+import torch
 from conftest import SMALL
 from studied import RUN, Lab
 
@@ -140,6 +142,20 @@ def test_a_process_is_told_its_share_of_threads(tmp_path, monkeypatch, threads, 
     monkeypatch.setattr(trial.subprocess, "run", lambda *_, **how: sent.append(how["env"]) or done)
     assert trial.fit({}, {}, tmp_path / "x-0", threads) == {}
     assert sent[0]["OMP_NUM_THREADS"] == told and os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_averaged_the_student_has_the_mean_of_the_kept_adapters(tmp_path):
+    torch.manual_seed(0)
+    config = peft.LoraConfig(target_modules=["0"])
+    model = peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(3, 3)), config)
+    kept = [tmp_path / "checkpoint-2", tmp_path / "checkpoint-4"]
+    for n, folder in enumerate(kept):
+        for weight in model.parameters():
+            weight.data.fill_(1 + 2 * n) if weight.requires_grad else None
+        model.save_pretrained(folder)
+    trial.average(model, kept)
+    learned = [weight for weight in model.parameters() if weight.requires_grad]
+    assert len(learned) == 2 and all((weight == 2).all() for weight in learned)
 
 
 def test_the_epoch_that_is_kept_is_that_of_the_best_step():

@@ -52,6 +52,12 @@ def definitions() -> dict[str, Definition]:
     return found
 
 
+def _definition(name: str) -> Definition:
+    if name not in (known := definitions()):
+        raise ValueError(f"definition {name!r}: one of {', '.join(known)}")
+    return known[name]
+
+
 def demonstrations() -> list[dict]:
     """Demonstrations: dicts of id, text, label and explanations, hateful and not in turn."""
     return json.loads(_read("demonstrations.json"))
@@ -84,12 +90,9 @@ def teacher(
 
 @lru_cache
 def _prefix(shots, balance, order, definition, label_first, seed) -> tuple[tuple[str, str], ...]:
-    known = definitions()
-    if definition not in known:
-        raise ValueError(f"definition {definition!r}: one of {', '.join(known)}")
     form = verdict.write(1, [{"input": "...", "explanation": "..."}], label_first)
     system = Template(_read("instruction.txt")).substitute(
-        definition=known[definition].text, form=form.replace('"True"', '"True" or "False"')
+        definition=_definition(definition).text, form=form.replace('"True"', '"True" or "False"')
     )
     messages = [("system", system)]
     for shot in _choose(shots, balance, order, seed):
@@ -125,15 +128,18 @@ def _choose(shots: int, balance: float, order: str, seed: int) -> list[dict]:
     return turns
 
 
-def student(post_text: str, task: str = "both") -> list[dict]:
+def student(post_text: str, task: str = "both", definition: str = "") -> list[dict]:
     """The student's conversation, also the untrained base's: one short instruction, the post.
 
     ``task``: "label" and "rationale" are the two halves of the task-prefix objective (Hsieh et
-    al. 2023).  Raises ValueError for another.
+    al. 2023).  ``definition``: one of ``definitions`` before the instruction, by default none.
+    Raises ValueError for another.
     """
     if task not in TASKS:
         raise ValueError(f"task {task!r}: one of {', '.join(TASKS)}")
-    return [{"role": "user", "content": f"{_read(TASKS[task])}\n\n{shield(post_text)}"}]
+    begun = f"Hate speech is {_definition(definition).text}\n" if definition else ""
+    content = f"{begun}{_read(TASKS[task])}\n\n{shield(post_text)}"
+    return [{"role": "user", "content": content}]
 
 
 def prefill(

@@ -11,7 +11,6 @@ disk) is skipped and stays.  ipywidgets is imported when a form is made.
 
 import json
 import logging
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html import escape
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hsd_utils import ratings
+from hsd_utils import paths, ratings
 from hsd_utils.ratings import CAP, QUESTIONS, RATER, REST, SIDES, rubric
 from hsd_utils.ratings.sheet import card, instructions
 
@@ -102,13 +101,7 @@ class Form:
         row = {"at": self.now().isoformat(timespec="seconds"), "event": event, **self.head}
         given = {"item": item, "side": side, "question": question, "answer": answer}
         row |= {name: value for name, value in given.items() if value is not None}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        before = self.path.read_bytes() if self.path.exists() else b""
-        begin = "" if before[-1:] in (b"", b"\n") else "\n"  # after a line that was cut short
-        with open(self.path, "a", encoding="utf-8", newline="\n") as file:
-            file.write(begin + json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        paths.append(self.path, row)
         self.events.append(row)
 
     def _recent(self) -> set[str]:
