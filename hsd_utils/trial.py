@@ -78,11 +78,12 @@ def fit(
 
 
 def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) -> dict:
+    lora, arguments = recipe(asked)  # what is missing is said before half a minute of imports
+
     from hsd_utils import training  # isort: skip (first: Unsloth patches what others import)
     from hsd_utils import checkpoints, models, objectives
 
     model, tokenizer = training.load(asked["student"], asked["max_length"], asked["four_bit"])
-    lora, arguments = recipe(asked)
     model = training.FastLanguageModel.get_peft_model(
         model,
         **lora,

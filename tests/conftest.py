@@ -16,9 +16,16 @@ SMALL = "SmolLM2-135M-Instruct"
 FULL = bool(os.environ.get("HSD_FULL"))  # make test-full: as many faults as are reported
 
 
+# The longest first, so that of two workers none is left alone with one at the end; training some
+# files after smoke, so that the two do not train at once.
+LONGEST = ["smoke", "engines", "release_notebooks", "explanations_notebook", "training", "trial"]
+LONGEST += ["pipeline", "export", "int8", "kills", "evaluation_notebooks", "ablations"]
+
+
 def pytest_collection_modifyitems(items):
-    """The longest file first, so that of two workers none is left alone with it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_smoke.py")
+    """In the order of LONGEST, then as they come."""
+    place = {f"test_{name}.py": n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
 
 @pytest.fixture(scope="session")

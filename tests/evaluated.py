@@ -5,10 +5,11 @@ For tests of notebooks 04 and 07, which run here cell by cell.
 
 import random
 from contextlib import contextmanager
+from functools import cache
 
 import nbformat
 import numpy as np
-from fakes import DONE, FakeEngine
+from fakes import DONE, FakeEngine, drawn
 
 from hsd_utils import paths, posts, prompts, provenance, readers, sampling, scoring
 from hsd_utils.paths import Run
@@ -29,15 +30,19 @@ def execute(stage, **parameters):
     return names
 
 
-@contextmanager
-def fake(noise, model):
-    """A classifier whose P(hate) is the label blurred; 0.2 of a text it does not know."""
+@cache
+def known(noise, model):
     draw = random.Random(model)
-    known = {
+    return {
         sampling.clean_text(post.text): min(0.95, max(0.05, post.label + draw.gauss(0, noise)))
         for post in readers.read("corpus")[0].itertuples()
     }
-    engine = FakeEngine(known, model=model)
+
+
+@contextmanager
+def fake(noise, model):
+    """A classifier whose P(hate) is the label blurred; 0.2 of a text it does not know."""
+    engine = FakeEngine(known(noise, model), model=model)
     with Store.open(engine.identity) as store:
         yield scoring.Classifier(engine, store, converse=prompts.student)
 
@@ -58,8 +63,7 @@ class Letters:
 
 def prepare():
     """Samples, rationales, a student's folder, and what 01 to 03 leave behind."""
-    unique, _ = sampling.deduplicate(sampling.clean(readers.read("corpus")[0])[0])
-    for split, sample in sampling.draw(unique, SIZES, seed=0)[0].items():
+    for split, sample in drawn(SIZES).items():
         posts.write_jsonl(sample, RUN.sample(split))
     distil = posts.read_jsonl(RUN.sample("distil"))
     before = RUN.folder / "drawn_before.txt"

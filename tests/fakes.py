@@ -1,10 +1,11 @@
-"""An engine for tests: answers by rule at once, and remembers what it was asked."""
+"""For tests: an engine that answers by rule at once and remembers what it was asked; samples."""
 
 import re
+from functools import cache
 
 import pandas as pd
 
-from hsd_utils import verdict
+from hsd_utils import readers, sampling, verdict
 from hsd_utils.engines import Answer, Request
 
 CHIP = {"processor": "A Chip", "cores": 2, "gpu": None}
@@ -14,6 +15,22 @@ DONE |= {"packages": {}, "hardware": CHIP, "parameters": {"anonymise": True}}
 
 P = {"awful people": 0.9, "doubtful people": 0.6, "kind people": 0.3, "dear people": 0.1}
 POSTS = pd.DataFrame({"id": list("abcd"), "text": list(P), "label": [1, 0, 1, 0]})
+
+
+@cache
+def corpus() -> pd.DataFrame:
+    """The embedded posts, cleaned and without duplicates; read once, for tests that only look."""
+    return sampling.deduplicate(sampling.clean(readers.read("corpus")[0])[0])[0]
+
+
+@cache
+def _drawn(sizes: tuple) -> dict[str, pd.DataFrame]:
+    return sampling.draw(corpus(), dict(sizes), seed=0)[0]
+
+
+def drawn(sizes: dict[str, int]) -> dict[str, pd.DataFrame]:
+    """Samples of the embedded posts, by name; a test may change them."""
+    return {name: sample.copy() for name, sample in _drawn(tuple(sizes.items())).items()}
 
 
 class FakeEngine:

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from fakes import DONE, FakeEngine
+from fakes import DONE, FakeEngine, corpus, drawn
 from scipy.special import expit
 
-from hsd_utils import posts, prompts, provenance, readers, sampling, scoring, trial
+from hsd_utils import posts, prompts, provenance, scoring, trial
 from hsd_utils.paths import Run
 from hsd_utils.scoring import Classifier
 from hsd_utils.store import Store
@@ -52,9 +52,7 @@ class Lab:
     def __init__(self, patch, folder):
         patch.setenv("HSD_OUTPUTS", str(folder / "outputs"))
         patch.setenv("HSD_CACHE", str(folder / "cache"))
-        whole = sampling.deduplicate(sampling.clean(readers.read("corpus")[0])[0])[0]
-        self.samples, _ = sampling.draw(whole, SIZES, seed=0)
-        self.table, self.fitted, self.opened = whole, [], []
+        self.samples, self.table, self.fitted, self.opened = drawn(SIZES), corpus(), [], []
         for split, sample in self.samples.items():
             posts.write_jsonl(sample, RUN.sample(split))
         prompt = {"shots": 2, "balance": 0.5, "order": "alternate", "definition": "un"}

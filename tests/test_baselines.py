@@ -11,19 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL
+from fakes import drawn
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
-from hsd_utils import baselines, classifiers, contamination, metrics, models, readers, sampling
+from hsd_utils import baselines, classifiers, contamination, metrics, models, readers
 
 CHEAP = ("majority", "tfidf_svm", "tfidf_lr")
 
 
 @pytest.fixture(scope="module")
 def samples():
-    table, _ = sampling.deduplicate(sampling.clean(readers.read("corpus")[0])[0])
-    return sampling.draw(table, {"distil": 96, "cal": 32, "eval": 64}, seed=0)[0]
+    return drawn({"distil": 96, "cal": 32, "eval": 64})
 
 
 @pytest.mark.parametrize("name", CHEAP)

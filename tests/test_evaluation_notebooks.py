@@ -36,7 +36,6 @@ def done(tmp_path_factory):
                 fake(0.5, f"fake/{adapter.name}") if adapter else fake(3, "fake/base")
             ),
         )
-        plt.rcParams["savefig.dpi"] = 40
         patch.setattr(encoder, "load", Letters)
         names = {"04": execute("04_evaluation", run="toy", resamples=60, retrieved_posts=16)}
         sizes = {"functional_posts": 60, "unused_posts": 80, "disturbed_posts": 12}

@@ -163,7 +163,7 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     measured = split[(split["explainer"] == "teacher") & (split["by"] == "outcome")]
     assert measured[["posts", "measured"]].sum().tolist() == [20, 16]
     few = split.loc[split["measured"] < 3, list(FAITHFUL)]
-    assert all(found["value"] is None for found in few.to_numpy().ravel())
+    assert len(few) and all(found["value"] is None for found in few.to_numpy().ravel())
     faithful = pd.DataFrame(json.loads(run.table("faithfulness", "json").read_text()))
     assert set(faithful["method"]) == {"quotes", "lexicon", "random", "leave-one-out"}
     brief = "hate, at most half quoted"
@@ -176,7 +176,7 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     assert value["leave-one-out"] > max(value["random"], value["quotes"])
     assert value.nunique() == 4
     above = faithful.loc[faithful["method"] == "leave-one-out", "quotes_above"]
-    assert all(found["value"] is None or found["high"] <= 0 for found in above)
+    assert max(found["high"] for found in above if found["value"] is not None) <= 0
     plausible = pd.DataFrame(json.loads(run.table("plausibility", "json").read_text()))
     assert plausible.set_index("explainer").loc[["student", "whole post"], "posts"].nunique() == 1
     own = split[split["explainer"] == "annotators"]  # perfect, if held against themselves

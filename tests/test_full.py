@@ -146,7 +146,7 @@ TRAIN = """
 import sys
 from pathlib import Path
 import test_training as t
-from hsd_utils import objectives, training
+from hsd_utils import checkpoints, training
 folder = Path(sys.argv[1])
 loaded = t.untaught()
 trainer = t.start(loaded, folder, num_train_epochs=6)

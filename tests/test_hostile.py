@@ -8,6 +8,7 @@ import pytest
 from test_detect import rows
 from test_detect import toy as toy  # the fixture
 from test_prompts import HOSTILE, cached_tokenizers
+from tokenizers import Tokenizer
 
 from hsd_utils import prompts
 from hsd_utils.detect import main
@@ -45,11 +46,11 @@ TEXTS = [hostile(number) for number in range(POSTS)]
 
 
 @pytest.fixture(scope="module")
-def tokenizers():
-    from tokenizers import Tokenizer
-
-    loaded = [Tokenizer.from_file(str(param.values[0])) for param in cached_tokenizers()]
-    return [t for t in loaded if t.token_to_id("<|im_start|>") is not None]
+def tokenizers(small):
+    loaded = list(map(Tokenizer.from_file, cached_tokenizers()))
+    kept = [t for t in loaded if t.token_to_id("<|im_start|>") is not None]
+    assert kept
+    return kept
 
 
 def specials(tokenizer, text: str) -> int:

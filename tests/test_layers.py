@@ -89,15 +89,11 @@ def test_data_language_and_measures_import_nothing_heavy():
     light = [m for m, layer in LAYER.items() if layer in ("data", "language", "measures")]
     code = f"import {', '.join(f'hsd_utils.{name}' for name in light)}, sys\n"
     code += f"print([name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.strip() == "[]", done.stdout + done.stderr
-
-
-def test_the_command_lines_answer_without_loading_a_model_library():
-    code = "import hsd_utils.detect, hsd_utils.pipeline, sys\n"
+    # Nor do the command lines load a model library before they answer.
+    code += "\nimport hsd_utils.detect, hsd_utils.pipeline\n"
     code += "print([n for n in ('torch', 'unsloth', 'openvino_genai') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.strip() == "[]", done.stdout + done.stderr
+    assert done.stdout.split("\n")[:2] == ["[]", "[]"], done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", FILES.values(), ids=map(str, FILES))

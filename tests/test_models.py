@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
+from conftest import SMALL
 
 from hsd_utils import download, models, paths
 from hsd_utils.models import Model
@@ -234,10 +235,8 @@ def test_a_llama_3_teacher_needs_a_llama_3_student(teacher, student, allowed):
         models.check_licence(teacher, student, override=True)
 
 
-def test_the_student_read_from_its_gguf_can_end_a_turn():
-    folder = paths.cache() / "models" / "SmolLM2-135M-Instruct" / "torch"
-    if not folder.is_dir():
-        pytest.skip("the student's weights are not in the cache; make run puts them there")
+def test_the_student_read_from_its_gguf_can_end_a_turn(small):
+    folder = models.torch_weights(SMALL)
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -14,7 +14,7 @@ from test_explanations_notebook import Letters
 from test_release import made
 from test_release import opened as opened  # a fixture
 
-from hsd_utils import encoder, provenance, release, scoring
+from hsd_utils import encoder, figures, provenance, release, scoring
 from hsd_utils.paths import Run
 
 pytestmark = pytest.mark.slow
@@ -26,6 +26,12 @@ ASKING = {
     "07_generalisation": {"teacher_posts": 12, "functional_posts": 40, "unused_posts": 40}
     | {"disturbed_posts": 4},
 }
+
+
+def unwritten(figure, run, name, data):
+    for file in run.figures(name):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
 
 
 def rest(run):
@@ -49,7 +55,8 @@ def rest(run):
 
 def test_they_ask_the_teacher_for_nothing_that_is_not_in_the_release(opened, tmp_path, monkeypatch):
     plt.switch_backend("agg")
-    plt.rcParams["savefig.dpi"] = 40
+    # Drawn, and not written: files of figures are looked at in test_figures and test_smoke.
+    monkeypatch.setattr(figures, "save", unwritten)
     monkeypatch.setattr(test_release, "SIZES", SIZES)
     monkeypatch.setattr(encoder, "load", Letters)
     monkeypatch.setattr(

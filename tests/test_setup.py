@@ -163,6 +163,9 @@ def test_data_files_travel_with_the_package():
 
 
 def make(*words, **options):
+    """A call of make; of this Python, unless another is named (to look for one takes a second)."""
+    if not any(word.startswith("PYTHON=") for word in words):
+        words = (*words, f"PYTHON={sys.executable}")
     return subprocess.run(
         ["make", *words], cwd=REPOSITORY, capture_output=True, text=True, check=False, **options
     )

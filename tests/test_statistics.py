@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from sklearn.metrics import f1_score
 from statsmodels.stats import contingency_tables
 from statsmodels.stats.proportion import proportion_confint
 
@@ -124,10 +125,17 @@ def trainings(seeds, n=200, spread=0.0, seed=0):
 
 def test_one_training_a_side_is_the_paired_bootstrap():
     label, rows = trainings(2)
-    plain = statistics.paired(label, rows[0], rows[1], seed=3)
-    found = statistics.hierarchical(label, rows[:1], rows[1:], seed=3)
+    found = statistics.hierarchical(label, rows[:1], rows[1:], resamples=200, seed=3)
+    weights = np.concatenate(list(metrics.draws(label, 200, 3)))
+
+    def f1(row):
+        return [f1_score(label, row, average="macro", sample_weight=each) for each in weights]
+
+    ends = np.quantile(np.subtract(*map(f1, rows)), (0.025, 0.975))
     assert found.pop("seeds") == [1, 1]
-    assert found == pytest.approx(plain)
+    assert [found["low"], found["high"]] == pytest.approx(ends)
+    plain = statistics.paired(label, rows[0], rows[1], resamples=200, seed=3)
+    assert found == plain
 
 
 def test_trainings_that_differ_widen_the_interval_and_their_mean_is_compared():

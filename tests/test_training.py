@@ -181,7 +181,6 @@ def test_a_fresh_process_judges_as_the_student_did_before_it_was_saved(taught, l
     folder, _, _, (old,) = taught
     asked, answers = [prompts.student(TEXTS[0])], [old["tokens"]]
     (new,) = training.probe_from_disk(folder, asked, answers, max_length=256)
-    assert (old["text"], old["tokens"]) == (new["text"], new["tokens"])
     # Logits of 32 and more are bfloat16 in one of the two: steps of a quarter.
     assert old["log_probability"] == pytest.approx(new["log_probability"], abs=0.1)
     loaded[0].load_state_dict(loaded[2], strict=False)

@@ -69,7 +69,7 @@ def models_tokenizer():
 
 
 def test_a_training_that_fails_says_why(tmp_path):
-    with pytest.raises(RuntimeError, match="(?s)training in x-0 failed.*KeyError: 'student'"):
+    with pytest.raises(RuntimeError, match="(?s)training in x-0 failed.*KeyError: 'lora_r'"):
         trial.fit({}, {}, tmp_path / "x-0")
 
 
