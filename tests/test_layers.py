@@ -87,7 +87,9 @@ def test_only_training_imports_unsloth():
 
 def test_data_language_and_measures_import_nothing_heavy():
     light = [m for m, layer in LAYER.items() if layer in ("data", "language", "measures")]
-    code = f"import {', '.join(f'hsd_utils.{name}' for name in light)}, sys\n"
+    code = "import sys, hsd_utils.metrics, hsd_utils.statistics\n"
+    code += "assert 'matplotlib' not in sys.modules\n"
+    code += f"import {', '.join(f'hsd_utils.{name}' for name in light)}\n"
     code += f"print([name for name in {HEAVY} if name in sys.modules])"
     # Nor do the command lines load a model library before they answer.
     code += "\nimport hsd_utils.detect, hsd_utils.pipeline\n"
