@@ -59,7 +59,7 @@ def hub(name: str, texts: list[str], label: np.ndarray, seed: int) -> Score:
 
 def fine_tuned(name, texts: list[str], label: np.ndarray, seed: int) -> Score:
     """An encoder with a new classification head, all weights trained (FINE_TUNING)."""
-    import torch
+    from datasets import Dataset
     from transformers import (
         AutoModelForSequenceClassification,
         AutoTokenizer,
@@ -71,25 +71,22 @@ def fine_tuned(name, texts: list[str], label: np.ndarray, seed: int) -> Score:
     set_seed(seed)  # the head's first weights are drawn
     tokenizer = AutoTokenizer.from_pretrained(name)
     model = AutoModelForSequenceClassification.from_pretrained(name, num_labels=2)
-
-    def collate(rows):
-        inputs = _encoded(tokenizer, [row["text"] for row in rows])
-        return {**inputs, "labels": torch.tensor([row["label"] for row in rows])}
-
-    rows = [{"text": t, "label": int(y)} for t, y in zip(texts, label, strict=True)]
+    encoded = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)
+    rows = Dataset.from_dict({**encoded, "labels": [int(y) for y in label]})
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
+            train_sampling_strategy="group_by_length",  # less padding: on a CPU two thirds of the time
             save_strategy="no",
             logging_strategy="no",
             report_to="none",
             dataloader_pin_memory=False,
             disable_tqdm=True,
-            remove_unused_columns=False,
             seed=seed,
             **FINE_TUNING,
         )
-        Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate).train()
+        # Its own collator pads a batch to its longest post.
+        Trainer(model=model, args=arguments, train_dataset=rows, processing_class=tokenizer).train()
     return _classifier(model, tokenizer, [1])
 
 
