@@ -76,7 +76,7 @@ def fine_tuned(name, texts: list[str], label: np.ndarray, seed: int) -> Score:
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
-            train_sampling_strategy="group_by_length",  # less padding: on a CPU two thirds of the time
+            train_sampling_strategy="group_by_length",  # less padding: a third less time
             save_strategy="no",
             logging_strategy="no",
             report_to="none",

@@ -71,7 +71,8 @@ def main() -> None:
     options = parser.parse_args()
     run = Run(options.run)
     summary.write(run)
-    (_, _, claimed), said = claims.write(run).partition("\n\n"), ""
+    claims.write(run)
+    said = ""
     made = [run.summary, run.folder / claims.PAGE]
     if (run.folder / TEMPLATE).exists():
         page, said = findings(run)
@@ -81,9 +82,10 @@ def main() -> None:
     if not options.readme:
         return
     metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
+    claimed = claims.describe(claims.collect(run), whole=False)
     blocks = {
         "findings": said,
-        "results": f"Run `{run.name}`. {summary.describe(metrics)}",
+        "results": f"Run `{run.name}`. {summary.headline(metrics)}",
         "claims": f"Run `{run.name}`. {claimed}",
         "benchmarks": summary.benchmarks(run),
     }

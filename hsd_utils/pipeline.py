@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import papermill
@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from hsd_utils import claims, paths, preflight, provenance, tables
+from hsd_utils import claims, paths, preflight, provenance, tables, trial
 from hsd_utils.paths import Run
 from hsd_utils.provenance import STAGES
 
@@ -129,16 +129,17 @@ def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict])
         out = run.executed(stage)
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
-            papermill.execute_notebook(
-                str(paths.NOTEBOOKS / f"{stage}.ipynb"),
-                str(out),
-                parameters=planned[stage],
-                kernel_name="python3",
-                cwd=str(paths.NOTEBOOKS),
-                progress_bar={"desc": stage, "leave": False},
-                stderr_file=Bars(),
-                extra_arguments=["--log-level=40"],  # its warnings break the progress line
-            )
+            with _environment(trial.allocator() if stage == trial.NOTEBOOK else {}):
+                papermill.execute_notebook(
+                    str(paths.NOTEBOOKS / f"{stage}.ipynb"),
+                    str(out),
+                    parameters=planned[stage],
+                    kernel_name="python3",
+                    cwd=str(paths.NOTEBOOKS),
+                    progress_bar={"desc": stage, "leave": False},
+                    stderr_file=Bars(),
+                    extra_arguments=["--log-level=40"],  # its warnings break the progress line
+                )
         except PapermillExecutionError as error:
             raise Refused(
                 f"{stage} failed at In [{error.exec_count}] ({error.ename}: {error.evalue})\n"
@@ -158,6 +159,18 @@ def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict])
     for what, place in (made | {"figures": run.figure("f1", "png").parent}).items():
         if place.exists():
             say(f"  {what}  {place}")
+
+
+@contextmanager
+def _environment(wanted: dict[str, str]):
+    """For the kernels started within; what is set already stays."""
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 class Bars(io.TextIOBase):

@@ -44,7 +44,6 @@ from hsd_utils.machine import environment
 from hsd_utils.paths import Run
 
 FILE = paths.NOTEBOOKS / "study.yaml"
-TRAINING = "03_qlora_distillation"
 WORDS = {
     "model": ("student", "teacher"),
     "objective": objectives.OBJECTIVES,
@@ -94,7 +93,7 @@ def read(path: Path = FILE) -> dict[str, Any]:
 def _cell(row: dict, baseline: dict, seed: int) -> dict[str, Any]:
     about = {"name": row.pop("name"), "factor": row.pop("factor"), "seed": seed}
     about["final"] = row.pop("final", False)
-    _known(row, {*baseline, *OPTIONAL, *provenance.defaults(TRAINING)}, "a setting")
+    _known(row, {*baseline, *OPTIONAL, *provenance.defaults(trial.NOTEBOOK)}, "a setting")
     changes = baseline | row
     for key, words in WORDS.items():
         _known({changes.get(key, words[0])}, words, f"a {key}")
@@ -115,11 +114,11 @@ def _known(given, known, what: str) -> None:
 
 def settings(run: Run, cell: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a cell: the parameters of the run's notebook 03, and what differs."""
-    needed = [run.stage_manifest(TRAINING), run.results("04_evaluation")]
+    needed = [run.stage_manifest(trial.NOTEBOOK), run.results("04_evaluation")]
     if not all(file.exists() for file in [*needed, *map(run.sample, paths.SPLITS)]):
         raise FileNotFoundError(f"run {run.name} is not evaluated here yet: execute 01 to 04 first")
     left = ("run", "recipe", "further_seeds", "reveal")
-    known = {k: v for k, v in run.parameters(TRAINING).items() if k not in left}
+    known = {k: v for k, v in run.parameters(trial.NOTEBOOK).items() if k not in left}
     steps = {"max_steps": -1} if "epochs" in cell["differs"] else {}  # they would override epochs
     return known | steps | cell["changes"] | {"seed": cell["seed"]}
 

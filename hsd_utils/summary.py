@@ -47,13 +47,7 @@ which takes up answers and checkpoints kept from before: {seconds}.
 
 def describe(metrics: Mapping[str, Any]) -> str:
     """The tables of a run as Markdown; parts that were not run are left out."""
-    parts, study = [], metrics.get("study", {})
-    if "sampling" in metrics:
-        sizes = ", ".join(f"{split} {n}" for split, n in metrics["sampling"]["sizes"].items())
-        sources = ", ".join(metrics["sampling"]["read"])
-        parts.append(f"Posts: {sizes}, balanced over {sources}. 95% intervals over posts.")
-    if "models" in metrics:
-        parts.append(tables.markdown(_main(metrics["models"])))
+    parts, study = [headline(metrics)], metrics.get("study", {})
     if "comparisons" in metrics:
         elsewhere = {row["claim"]: None for row in study.get("finals", [])}  # of another pair
         family = study.get("p_holm", {}) | elsewhere
@@ -70,7 +64,19 @@ def describe(metrics: Mapping[str, Any]) -> str:
         parts.append(tables.markdown(saved.rename_axis("student against teacher").reset_index()))
     if "prevalence" in metrics and "hatecheck" in metrics:
         parts.append(tables.markdown(_further(metrics["hatecheck"], metrics["prevalence"])))
-    return "\n\n".join(part.strip() for part in parts)
+    return "\n\n".join(part.strip() for part in parts).strip()
+
+
+def headline(metrics: Mapping[str, Any]) -> str:
+    """The samples and the table of models, as Markdown."""
+    parts = []
+    if "sampling" in metrics:
+        sizes = ", ".join(f"{split} {n}" for split, n in metrics["sampling"]["sizes"].items())
+        sources = ", ".join(metrics["sampling"]["read"])
+        parts.append(f"Posts: {sizes}, balanced over {sources}. 95% intervals over posts.")
+    if "models" in metrics:
+        parts.append(tables.markdown(_main(metrics["models"])).strip())
+    return "\n\n".join(parts)
 
 
 def _main(models: Mapping[str, Any]) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+NOTEBOOK = "03_qlora_distillation"
 MEMORY = 8e9  # bytes: a student of 135 M parameters took up to 7.5 GB with long posts
 
 
@@ -65,16 +66,23 @@ def fit(
     """
     request = json.dumps({"targets": targets, "settings": settings})
     command = [sys.executable, "-m", "hsd_utils.trial", str(folder)]
-    # torch allocates by posix_memalign, which fragments glibc's heap (its bug 14581): within some
-    # hundred steps nearly half of the time goes into looking for memory.  Not so with tcmalloc,
-    # which only a process without OpenVINO can take.
-    allocator = {"LD_PRELOAD": found} if (found := find_library("tcmalloc_minimal")) else {}
     share = {"OMP_NUM_THREADS": str(threads)} if threads else {}
-    told = {"input": request, "env": allocator | os.environ | share}
+    told = {"input": request, "env": allocator() | os.environ | share}
     done = subprocess.run(command, capture_output=True, text=True, **told)
     if done.returncode:
         raise RuntimeError(f"the training in {folder.name} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def allocator() -> dict[str, str]:
+    """What the environment of a process that trains should have: LD_PRELOAD, or nothing.
+
+    torch allocates by posix_memalign, which fragments glibc's heap (its bug 14581): within some
+    hundred steps nearly half of the time goes into looking for memory.  Not so with tcmalloc,
+    where it is installed.  A process that writes weights for OpenVINO cannot take it.
+    """
+    found = find_library("tcmalloc_minimal")
+    return {"LD_PRELOAD": found} if found else {}
 
 
 def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) -> dict:

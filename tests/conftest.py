@@ -5,8 +5,9 @@ import os
 from functools import partial
 
 import pytest
+from detected import toy as toy  # fixtures, offered to all
 from fakes import FakeEngine, P
-from tiny_project import project as project  # a fixture, offered to all
+from tiny_project import project as project
 
 from hsd_utils import machine, models, paths, prompts
 from hsd_utils.scoring import Classifier

@@ -3,6 +3,8 @@
 import json
 from dataclasses import dataclass, field
 
+import pytest
+
 from hsd_utils import engines
 from hsd_utils.engines import Answer
 from hsd_utils.paths import Run
@@ -41,7 +43,8 @@ class Toy:
                 yield Answer(request.key, request.prefill + said, 5, 9, 0.1, "stop")
 
 
-def prepare(tmp_path, monkeypatch):
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
     """A run that was evaluated, and the engine that its student runs in."""
     monkeypatch.setenv("HSD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path / "outputs"))

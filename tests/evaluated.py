@@ -7,27 +7,15 @@ import random
 from contextlib import contextmanager
 from functools import cache
 
-import nbformat
-import numpy as np
 from fakes import DONE, FakeEngine, drawn
 
-from hsd_utils import paths, posts, prompts, provenance, readers, sampling, scoring
+from hsd_utils import posts, prompts, provenance, readers, sampling, scoring
 from hsd_utils.paths import Run
 from hsd_utils.store import Store
 
 SIZES = {"distil": 96, "dev": 24, "cal": 32, "eval": 64}
 RUN = Run("toy")
 PROMPT = {"shots": 2, "label_first": True, "definition": "un"}
-
-
-def execute(stage, **parameters):
-    """Run a notebook's code in this process; returns its names."""
-    names = {}
-    for n, cell in enumerate(nbformat.read(paths.NOTEBOOKS / f"{stage}.ipynb", 4).cells):
-        if cell.cell_type == "code":
-            exec(compile(cell.source, f"{stage}[{n}]", "exec"), names)
-            names |= parameters if "parameters" in cell.metadata.get("tags", []) else {}
-    return names
 
 
 @cache
@@ -52,13 +40,6 @@ def rationale(post):
     said = {"explanations": [{"input": post.text.split()[0], "explanation": "so it is"}]}
     said |= {"id": post.id, "gold": post.label, "said": post.label, "label": post.label}
     return said | {"p_hate": None, "reason": None}
-
-
-class Letters:
-    """In place of MiniLM: how often each letter stands in a text."""
-
-    def __call__(self, texts):
-        return np.array([[t.lower().count(c) for c in "aeinorst"] for t in texts], float)
 
 
 def prepare():

@@ -3,14 +3,14 @@
 import json
 
 import matplotlib.pyplot as plt
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from cells import execute
 from sklearn.metrics import f1_score, roc_auc_score
 from studied import GRID, RUN, Lab
 
-from hsd_utils import ablations, figures_study, ledger, paths, statistics, study
+from hsd_utils import ablations, figures_study, ledger, statistics, study
 
 
 @pytest.fixture
@@ -22,46 +22,39 @@ def lab(monkeypatch, tmp_path):
     return made
 
 
-def execute(trained_here):
-    """The notebook's code in this process; returns its names and the run's metrics."""
-    plt.switch_backend("agg")
-    names = {}
-    chosen = {"run": RUN.name, "posts_of_a_cell": 16, "trained_here": trained_here}
-    for n, cell in enumerate(nbformat.read(paths.NOTEBOOKS / "08_ablations.ipynb", 4).cells):
-        if cell.cell_type == "code":
-            exec(compile(cell.source, f"08[{n}]", "exec"), names)
-            tagged = "parameters" in cell.metadata.get("tags", [])
-            names |= chosen | {"resamples": 200} if tagged else {}
-    plt.close("all")
+def executed(trained_here):
+    """The notebook's names and the run's metrics."""
+    chosen = {"posts_of_a_cell": 16, "trained_here": trained_here, "resamples": 200}
+    names, _ = execute("08_ablations", run=RUN.name, **chosen)
     return names, json.loads(RUN.metrics.read_text(), parse_constant=pytest.fail)["study"]
 
 
 def test_cells_trained_in_the_notebook_are_shown_and_the_rest_is_left(lab):
-    names, found = execute(["soft"])
+    names, found = executed(["soft"])
     (row,) = found["cells"]
     assert row["name"] == "soft" and row["seeds"] == [0] and row["difference"] == {}
     assert row["supervision"] == "teacher" and row["n"] == 16 and row["split"] == "dev"
     assert len(found["left"]) == 7 and found["finals"] == []
     assert ledger.entries(RUN) == [] and lab.fitted == ["soft-0"]
-    execute(["soft"])
+    executed(["soft"])
     assert lab.fitted == ["soft-0"]  # finished cells are not trained again
 
 
 def test_without_any_cell_it_shows_the_grid(lab):
-    names, found = execute([])
+    names, found = executed([])
     assert found["cells"] == [] and len(found["left"]) == 8 and names["shown"] == {}
     assert len(names["listed"]) == 5
 
 
 def test_an_unknown_cell_is_refused(lab):
     with pytest.raises(AssertionError, match="no cell of study.yaml is called {'sfot'}"):
-        execute(["sfot"])
+        executed(["sfot"])
 
 
 def test_a_whole_study_is_summed_up_and_its_final_pairs_are_tested(lab):
     for line in study.execute(RUN, study.read(), 16):
         assert "failed" not in line
-    _, found = execute([])
+    _, found = executed([])
     assert found["left"] == [] and [r["claim"] for r in found["finals"]] == ["C2", "C4a"]
     (read,) = ledger.entries(RUN, "eval")
     assert read["notebook"] == "08_ablations" and read["n"] == 32
@@ -135,7 +128,7 @@ def test_a_pair_waits_for_all_its_seeds(lab):
 
 
 def test_files_are_those_listed_and_hold_no_post(lab):
-    execute(["soft", "label_only"])
+    executed(["soft", "label_only"])
     manifest = json.loads(RUN.stage_manifest("08_ablations").read_text())
     for name in manifest["outputs"]:
         assert (RUN.folder / name).stat().st_size, name

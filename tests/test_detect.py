@@ -6,18 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from detected import ASKED, Toy, prepare
+from detected import ASKED, Toy
 from fakes import FakeEngine
 
 from hsd_utils import detect, engines, prompts
 from hsd_utils.detect import Detector, main
 from hsd_utils.engines import Answer
 from hsd_utils.paths import Run
-
-
-@pytest.fixture
-def toy(tmp_path, monkeypatch):
-    return prepare(tmp_path, monkeypatch)
 
 
 def write(path, texts, **columns):

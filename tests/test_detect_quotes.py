@@ -2,17 +2,10 @@
 
 from dataclasses import asdict
 
-import pytest
-from detected import prepare
 from fakes import Slipping
 
 from hsd_utils import detect, engines, sampling, verdict
 from hsd_utils.detect import Detector
-
-
-@pytest.fixture
-def toy(tmp_path, monkeypatch):
-    return prepare(tmp_path, monkeypatch)
 
 
 def test_a_quote_with_a_mention_or_a_link_is_found_in_the_text_as_given(toy):

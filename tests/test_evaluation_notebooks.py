@@ -7,22 +7,21 @@ import json
 import os
 import re
 
-import matplotlib.pyplot as plt
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from evaluated import RUN, Letters, execute, fake, prepare
+from cells import code, execute
+from evaluated import RUN, fake, prepare
+from fakes import Letters
 from sklearn.metrics import f1_score
 
-from hsd_utils import claims, encoder, ledger, paths, posts, predictions, sampling
+from hsd_utils import claims, encoder, ledger, posts, predictions, sampling
 from hsd_utils import scoring as scores
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """04 and 07 after a run whose first three stages are written by hand."""
-    plt.switch_backend("agg")
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HSD_OUTPUTS", str(folder / "outputs"))
@@ -37,11 +36,10 @@ def done(tmp_path_factory):
             ),
         )
         patch.setattr(encoder, "load", Letters)
-        names = {"04": execute("04_evaluation", run="toy", resamples=60, retrieved_posts=16)}
+        names = {"04": execute("04_evaluation", run="toy", resamples=60, retrieved_posts=16)[0]}
         sizes = {"functional_posts": 60, "unused_posts": 80, "disturbed_posts": 12}
         sizes |= {"teacher_posts": 20}
-        names["07"] = execute("07_generalisation", run="toy", resamples=60, **sizes)
-        plt.close("all")
+        names["07"], _ = execute("07_generalisation", run="toy", resamples=60, **sizes)
         yield names, json.loads(RUN.metrics.read_text(), parse_constant=pytest.fail)
 
 
@@ -139,11 +137,12 @@ def test_eval_labels_were_read_once_and_by_04_only(done):
 
 
 def test_07_takes_only_texts_of_eval():
-    cells = nbformat.read(paths.NOTEBOOKS / "07_generalisation.ipynb", 4).cells
-    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    uses = re.findall(r'(len\()?samples\["eval"\](\["text"\])?', code)
+    whole = "\n".join(code("07_generalisation"))
+    uses = re.findall(r'(len\()?samples\["eval"\](\["text"\])?', whole)
     assert uses and all(length or text for length, text in uses)
-    assert not re.search(r"samples\[[a-z]", code.replace('samples[split]["text"] for split in', ""))
+    assert not re.search(
+        r"samples\[[a-z]", whole.replace('samples[split]["text"] for split in', "")
+    )
 
 
 def test_hatecheck_and_prevalence_have_their_shape(done):

@@ -5,12 +5,10 @@ import zlib
 from contextlib import contextmanager
 from functools import partial
 
-import matplotlib.pyplot as plt
-import nbformat
-import numpy as np
 import pandas as pd
 import pytest
-from fakes import DONE, FakeEngine
+from cells import execute
+from fakes import DONE, FakeEngine, Letters
 from test_judge import Judge
 
 from hsd_utils import (
@@ -19,7 +17,6 @@ from hsd_utils import (
     engines,
     faithfulness,
     ledger,
-    paths,
     posts,
     predictions,
     prompts,
@@ -58,17 +55,6 @@ class Talker(FakeEngine):
     def _ends(post):
         """The first word, which a FakeEngine quotes, and the last two."""
         return post.split(" ")[0], json.dumps(" ".join(post.split(" ")[-2:]))[1:-1]
-
-
-class Letters:
-    """In place of MiniLM: how often each of four letters stands in a text or word."""
-
-    def __call__(self, texts):
-        counted = [[text.lower().count(letter) for letter in "aeio"] for text in texts]
-        return np.array(counted, float)
-
-    def words(self, texts):
-        return [self(text.split()) for text in texts]
 
 
 @pytest.fixture
@@ -116,19 +102,9 @@ def prepared(ask, table):
 
 
 def executed(**parameters):
-    """The notebook's cells in this process; the outcome of each cell's last line as text."""
-    plt.switch_backend("agg")
-    notebook, names, shown = nbformat.read(paths.NOTEBOOKS / f"{NAME}.ipynb", 4), {}, []
+    """The notebook on few posts: its names, and what its cells show."""
     small = {"run": "test", "faithful_posts": 16, "resamples": 50, "least_posts": 3}
-    for index, cell in enumerate(c for c in notebook.cells if c.cell_type == "code"):
-        *_, last = cell.source.splitlines()
-        exec(compile(cell.source, f"cell {index}", "exec"), names)
-        if last and last[0] not in " )}]" and " = " not in last and "import" not in last:
-            made = eval(last, names) if not last.startswith(("print(", "assert")) else None
-            shown.append(str(getattr(made, "data", made)))
-        names |= small | parameters if index == 0 else {}
-    plt.close("all")
-    return names, shown
+    return execute(NAME, **small | parameters)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from tiny_project import start, stop, wait_for
 
-from hsd_utils import paths, pipeline, preflight
+from hsd_utils import paths, pipeline, preflight, trial
 from hsd_utils.paths import Run
 from hsd_utils.pipeline import Refused, main, plan
 
@@ -191,6 +191,20 @@ def test_relative_folders_hold_in_the_notebooks_too(executed, project, monkeypat
     )
     assert main(["demo", "--only", "01"]) == 0
     assert seen == [tmp_path / "mine"]
+
+
+def test_the_notebook_that_trains_gets_its_allocator_and_no_other(executed, monkeypatch):
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    monkeypatch.setattr(trial, "NOTEBOOK", "02_second")
+    monkeypatch.setattr(trial, "find_library", lambda _: "there.so")
+    seen = []
+
+    def execute_notebook(*_, **__):
+        seen.append(os.environ.get("LD_PRELOAD"))
+
+    monkeypatch.setattr(pipeline.papermill, "execute_notebook", execute_notebook)
+    assert main(["demo"]) == 0
+    assert seen == [None, "there.so"] and "LD_PRELOAD" not in os.environ
 
 
 @pytest.mark.slow

@@ -6,10 +6,10 @@ Fake models; the real ones, and 03 and 08, are in test_restored (make test-full)
 import json
 import shutil
 
-import matplotlib.pyplot as plt
 import pytest
 import test_release
-from evaluated import execute, fake
+from cells import execute
+from evaluated import fake
 from test_explanations_notebook import Letters
 from test_release import made
 from test_release import opened as opened  # a fixture
@@ -43,7 +43,6 @@ def rest(run):
     provenance.write_json(run.results("03_qlora_distillation"), {"student": student})
     for stage, parameters in ASKING.items():
         execute(stage, run=run.name, **DRAWN, **parameters)
-        plt.close("all")
     metrics = json.loads(run.metrics.read_text())
     found = [metrics["models"]["teacher"], metrics["supervised_alike"]["retrieved"]]
     found += [metrics["explanations"]["measures"]["teacher"], metrics["hatecheck"]["with_teacher"]]
@@ -54,7 +53,6 @@ def rest(run):
 
 
 def test_they_ask_the_teacher_for_nothing_that_is_not_in_the_release(opened, tmp_path, monkeypatch):
-    plt.switch_backend("agg")
     # Drawn, and not written: files of figures are looked at in test_figures and test_smoke.
     monkeypatch.setattr(figures, "save", unwritten)
     monkeypatch.setattr(test_release, "SIZES", SIZES)

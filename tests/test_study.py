@@ -206,9 +206,9 @@ def test_other_settings_posts_sizes_or_prompts_are_other_cells(lab, grid, monkey
     monkeypatch.setattr(prompts, "teacher", lambda text, **_: f"put otherwise: {text}")
     keys.add(study.key(RUN, first, 16))
     assert len(keys) == 9
-    manifest = json.loads(RUN.stage_manifest(study.TRAINING).read_text())
+    manifest = json.loads(RUN.stage_manifest(trial.NOTEBOOK).read_text())
     manifest["parameters"]["further_seeds"] = [8]  # 03's own, which no cell is trained with
-    provenance.write_json(RUN.stage_manifest(study.TRAINING), manifest)
+    provenance.write_json(RUN.stage_manifest(trial.NOTEBOOK), manifest)
     assert study.key(RUN, first, 16) in keys
 
 

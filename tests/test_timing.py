@@ -1,13 +1,13 @@
 """Timing, with a clock made by hand; costs and savings by hand; one small model for real."""
 
-import json
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
+from cells import code
 
-from hsd_utils import engines, int8, paths, prompts, timing
+from hsd_utils import engines, int8, prompts, timing
 
 SPEC = {
     "engine": "openvino",
@@ -122,11 +122,10 @@ def test_a_model_is_timed_as_it_was_taught(monkeypatch):
 
 
 def test_a_model_that_runs_elsewhere_is_not_timed_in_the_common_engine():
-    cells = json.loads((paths.NOTEBOOKS / "05_efficiency.ipynb").read_text())["cells"]
-    (code,) = (s for c in cells if "common = {" in (s := "".join(c["source"])))
+    (cell,) = (source for source in code("05_efficiency") if "common = {" in source)
     known = {"timing": timing, "common_engine": "openvino", "common_settings": {}}
     known |= {"models": {e: {"engine": e} for e in ("openvino", "openai", "ray", "transformers")}}
-    exec(code[code.index("common = {") :], known | {"common_posts": {}}, found := {})
+    exec(cell[cell.index("common = {") :], known | {"common_posts": {}}, found := {})
     assert list(found["common"]) == ["transformers (openvino)"]
 
 

@@ -5,11 +5,11 @@ import re
 import threading
 from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import peft
 import pytest
 import torch
+from cells import code
 from conftest import SMALL
 from studied import RUN, Lab
 
@@ -55,10 +55,9 @@ def test_a_real_cell_is_trained_on_as_many_tokens_as_asked_and_scored(small, tmp
 def test_the_recipe_is_the_one_that_notebook_03_spells_out():
     stage = "03_qlora_distillation"
     asked = provenance.defaults(stage)
-    cells = nbformat.read(paths.NOTEBOOKS / f"{stage}.ipynb", 4).cells
-    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    (lora,) = re.findall(r"^lora = (\{.*\})$", code, re.M)
-    (arguments,) = re.findall(r"^arguments = (\{.*?^\})", code, re.M | re.S)
+    whole = "\n".join(code(stage))
+    (lora,) = re.findall(r"^lora = (\{.*\})$", whole, re.M)
+    (arguments,) = re.findall(r"^arguments = (\{.*?^\})", whole, re.M | re.S)
     assert trial.recipe(asked) == (eval(lora, dict(asked)), eval(arguments, dict(asked)))
 
 
