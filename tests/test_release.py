@@ -9,8 +9,7 @@ from difflib import SequenceMatcher
 
 import pandas as pd
 import pytest
-from evaluated import Letters
-from fakes import FakeEngine
+from fakes import FakeEngine, Letters
 
 from hsd_utils import (
     contamination,

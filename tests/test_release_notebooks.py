@@ -10,7 +10,7 @@ import pytest
 import test_release
 from cells import execute
 from evaluated import fake
-from test_explanations_notebook import Letters
+from fakes import Letters
 from test_release import made
 from test_release import opened as opened  # a fixture
 
