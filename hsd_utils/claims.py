@@ -102,8 +102,8 @@ def _plain(model: str) -> str:
     return re.sub(r"^(.*/)?(meta-)?|-bnb-4bit$", "", model.lower())
 
 
-def describe(rows: Sequence[Mapping[str, Any]], whole: bool = True) -> str:
-    """The rule and a table, as Markdown; whole: with each claim's note and file."""
+def describe(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rule and a table, as Markdown."""
     shown = [
         {
             "claim": f"{row['claim']}: {row['says']}",
@@ -111,8 +111,9 @@ def describe(rows: Sequence[Mapping[str, Any]], whole: bool = True) -> str:
             "number": {key: row[key] for key in ("value", "low", "high")},
             "labels from": row["supervision"],
             "verdict": row["verdict"],
+            "note": row["note"],
+            "file": row["file"],
         }
-        | ({key: row[key] for key in ("note", "file")} if whole else {})
         for row in rows
     ]
     scale, table = rows[0]["scale"], tables.markdown(pd.DataFrame(shown)).strip()

@@ -71,8 +71,7 @@ def main() -> None:
     options = parser.parse_args()
     run = Run(options.run)
     summary.write(run)
-    claims.write(run)
-    said = ""
+    (_, _, claimed), said = claims.write(run).partition("\n\n"), ""
     made = [run.summary, run.folder / claims.PAGE]
     if (run.folder / TEMPLATE).exists():
         page, said = findings(run)
@@ -82,7 +81,6 @@ def main() -> None:
     if not options.readme:
         return
     metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
-    claimed = claims.describe(claims.collect(run), whole=False)
     blocks = {
         "findings": said,
         "results": f"Run `{run.name}`. {summary.headline(metrics)}",
