@@ -164,8 +164,7 @@ def _time(found, experiment="share of the seconds a post saved, whole answers", 
     saved = [1 - seconds["student", batch] / seconds["teacher", batch] for batch in shared]
     value = measured["savings"]["time"]["here"]
     ends = {"value": value, "low": min([*saved, value]), "high": max([*saved, value])}
-    batches = ", ".join(map(str, shared))
-    note = f"each at its best batch (least–most over batches of {batches}); paper {paper}"
+    note = f"at its best batch (least–most over batches of {str(shared)[1:-1]}); paper {paper}"
     return _row(experiment, ends, None, None, "tables/efficiency.json", note)
 
 
