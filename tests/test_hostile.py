@@ -6,7 +6,6 @@ import random
 
 import pytest
 from test_detect import rows
-from test_detect import toy as toy  # the fixture
 from test_prompts import HOSTILE, cached_tokenizers
 from tokenizers import Tokenizer
 
