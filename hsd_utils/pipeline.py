@@ -162,9 +162,8 @@ def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict])
 
 
 @contextmanager
-def _environment(wanted: dict[str, str]):
-    """For the kernels started within; what is set already stays."""
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
+def _environment(added: dict[str, str]):
+    """For the kernels started within."""
     os.environ.update(added)
     try:
         yield

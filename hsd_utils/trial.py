@@ -67,7 +67,7 @@ def fit(
     request = json.dumps({"targets": targets, "settings": settings})
     command = [sys.executable, "-m", "hsd_utils.trial", str(folder)]
     share = {"OMP_NUM_THREADS": str(threads)} if threads else {}
-    told = {"input": request, "env": allocator() | os.environ | share}
+    told = {"input": request, "env": os.environ | allocator() | share}
     done = subprocess.run(command, capture_output=True, text=True, **told)
     if done.returncode:
         raise RuntimeError(f"the training in {folder.name} failed:\n{done.stderr[-2000:]}")
@@ -75,14 +75,14 @@ def fit(
 
 
 def allocator() -> dict[str, str]:
-    """What the environment of a process that trains should have: LD_PRELOAD, or nothing.
+    """LD_PRELOAD for the environment of a process that trains; nothing where it is set already.
 
     torch allocates by posix_memalign, which fragments glibc's heap (its bug 14581): within some
     hundred steps nearly half of the time goes into looking for memory.  Not so with tcmalloc,
     where it is installed.  A process that writes weights for OpenVINO cannot take it.
     """
     found = find_library("tcmalloc_minimal")
-    return {"LD_PRELOAD": found} if found else {}
+    return {"LD_PRELOAD": found} if found and "LD_PRELOAD" not in os.environ else {}
 
 
 def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) -> dict:
