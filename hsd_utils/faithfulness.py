@@ -210,5 +210,14 @@ def occlusion(encode: Callable, texts: Sequence[str], labels: Sequence[int], see
     return scores
 
 
+def telling(scores: Scores, text: str, share: float) -> str:
+    """The stretch of a text that speaks most for hate: ``share`` of its words, one at least."""
+    each = scores(text)
+    length = max(1, int(share * len(each)))
+    first = int(np.convolve(each, np.ones(length), "valid").argmax())
+    start, end = spans.stretch(text, first, first + length)
+    return text[start:end]
+
+
 def _plain(word: str) -> str:
     return word.strip(".,;:!?\"'()[]…“”‘’«»*").casefold()

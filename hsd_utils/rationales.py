@@ -9,7 +9,7 @@ again with the gold label given), tokens and seconds.
     rationales.write(rationales.resolve(rows, "drop"), run.rationales("distil"))
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hsd_utils.engines import Answer
 
 DISAGREEMENT = ("keep", "drop", "rationalise")
 PAID = ("prompt_tokens", "answer_tokens", "seconds")
+MARKED = "This is what makes the post hateful."  # said of marked words, whoever marked them
 
 
 def read(sample: pd.DataFrame, p_hate: np.ndarray, answers: Mapping[str, Answer]) -> pd.DataFrame:
@@ -87,6 +88,26 @@ def flipped(rows: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
     wrong = np.random.default_rng(seed).permutation(len(rows)) < round(share * len(rows))
     label, p = (rows[name].where(~wrong, 1 - rows[name]) for name in ("label", "p_hate"))
     return rows.assign(label=label, p_hate=p)
+
+
+def marked(table: pd.DataFrame, words: Sequence[list[str]]) -> pd.DataFrame:
+    """Gold labels, and words marked in hateful posts for their explanations, all in one form.
+
+    words: of each post.  Three quotes at most, the same sentence about each; a hateful post without
+    any is left out, and as many posts without hate are kept, of the same sources, on which
+    nothing is quoted.  Raises ValueError where no hateful post has words.
+    """
+    rows = table[["id", "text", "label"]].assign(gold=table["label"], p_hate=np.nan)
+    rows["explanations"] = [
+        [{"input": w, "explanation": MARKED} for w in some[:3] if label]
+        for some, label in zip(words, table["label"], strict=True)
+    ]
+    hateful = rows[rows["explanations"].str.len() > 0]
+    if hateful.empty:
+        raise ValueError("no hateful post has marked words (01.sources without hatexplain?)")
+    sources = table.loc[hateful.index, "source"].unique()
+    calm = rows[(rows["label"] == 0) & table["source"].isin(sources)].head(len(hateful))
+    return pd.concat([hateful, calm]).sort_index()
 
 
 def differing(rows: pd.DataFrame) -> pd.DataFrame:

@@ -77,13 +77,15 @@ def read(path: Path = FILE) -> dict[str, Any]:
     _known(final, [name for name in names if made[name]["final"]], "a final cell")
     beside: dict[str, list[str]] = {}
     # The teacher is not trained, so one seed is all there is of it.
-    cells, waiting = [], [name for name in final if made[name]["changes"]["model"] != "teacher"]
+    trained = [name for name in names if made[name]["changes"]["model"] != "teacher"]
+    cells, waiting = [], [name for name in final if name in trained]
     for block in grid["factors"]:
         cells += [made[row["name"]] for row in block.get("cells", [])]
-        if "cells" not in block:  # further seeds: of some final cells, or of all that wait
-            _known(block.get("of", []), waiting, "a final cell that waits for its seeds")
-            now = block.get("of", waiting)
-            cells += [made[name] | {"seed": seed} for name in now for seed in others]
+        if "cells" not in block:  # further seeds: of some cells, or of all final ones that wait
+            open_ = waiting + [name for name in trained if name not in final]
+            _known(block.get("of", []), open_, "a cell that waits for its seeds")
+            now, seeds = block.get("of", waiting), block.get("seeds", others)
+            cells += [made[name] | {"seed": seed} for name in now for seed in seeds]
             waiting = [name for name in waiting if name not in now]
         _known(block.get("beside", []), names, "a cell")
         beside.setdefault(block["factor"], []).extend(block.get("beside", []))

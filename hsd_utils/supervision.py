@@ -22,6 +22,7 @@ import pandas as pd
 from hsd_utils import (
     calibration,
     contamination,
+    encoder,
     faithfulness,
     narrowing,
     objectives,
@@ -35,9 +36,9 @@ from hsd_utils import (
 from hsd_utils.paths import SPLITS, Run
 
 SOURCES = ("gold", "teacher", "teacher_median", "teacher_soft")
-REASONS = ("teacher", "narrowed", "brief", "shuffled", "human", "quotes")
-AT_MOST = {"narrowed": 0.5, "brief": 0.25}  # of a hateful post's words in a quote
-MARKED = "This is what makes the post hateful."  # said of each quote, a person's or the teacher's
+MARKED = ("human", "quotes", "classifier")  # whose choice of words, all in one form
+REASONS = ("teacher", "narrowed", "brief", "shuffled", *MARKED)
+AT_MOST = {"narrowed": 0.5, "brief": 0.25, "classifier": 0.25}  # of a hateful post in a quote
 
 
 def check(settings: Mapping[str, Any]) -> None:
@@ -49,7 +50,7 @@ def check(settings: Mapping[str, Any]) -> None:
         raise ValueError("rationalise goes with rationales: for labels alone, label_source: gold")
     if settings["disagreement"] == "rationalise" and settings["label_source"] == "teacher_soft":
         raise ValueError("rationalise goes with hard labels: P(hate) was another's explanation")
-    if settings["rationales"] in ("human", "quotes") and settings["label_source"] != "gold":
+    if settings["rationales"] in MARKED and settings["label_source"] != "gold":
         raise ValueError("marked words go with the label they were marked for, label_source: gold")
     if settings.get("smoothing") and settings["label_source"] == "teacher_soft":
         raise ValueError("smoothing goes with hard labels: soft ones have a temperature")
@@ -102,8 +103,8 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
         cut = np.nanmedian(p) if settings["label_source"] == "teacher_median" else 0.5
         rows = rows.assign(p_hate=p, label=(p >= cut).astype(int))[~np.isnan(p)]
         rows = rationales.surest(rows, settings["confident"])
-    if settings["rationales"] in ("human", "quotes"):
-        rows = _marked(run, table, settings["rationales"])
+    if settings["rationales"] in MARKED:
+        rows = _marked(run, table, settings)
     elif settings["objective"] != "label_only" or settings["tokens_as"]:
         said = _said(run, table, settings)
         rows = rows.drop(columns=["label", "explanations"]).merge(said, on="id")
@@ -216,32 +217,23 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _marked(run: Run, table: pd.DataFrame, whose: str) -> pd.DataFrame:
-    """Posts on which people marked words and the teacher quoted some, both in the same form.
-
-    Three quotes at most, the same sentence about each; as many posts without hate, on which
-    nothing is quoted.  The labels are the gold ones.
-    """
+def _marked(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """``rationales.marked``: of the posts on which people marked words and the teacher quoted some,
+    the words of either, or of all posts those that MiniLM, taught their labels, rests on."""
+    whose = settings["rationales"]
+    if whose == "classifier":
+        scores = faithfulness.occlusion(
+            encoder.load(), table["text"], table["label"], settings["seed"]
+        )
+        telling = partial(faithfulness.telling, scores, share=AT_MOST[whose])
+        return rationales.marked(table, [[telling(text)] for text in table["text"]])
     told = teacher_says(run, table, "rationalise").set_index("id")["explanations"]
-    rows = table[["id", "text", "label"]].assign(gold=table["label"], p_hate=np.nan)
-    marked = {
+    words = {
         "human": [
             [text[a:b] for a, b in spans]
             for text, spans in zip(table["text"], table["rationale"], strict=True)
         ],
         "quotes": [[q["input"] for q in told.get(i, []) if q["how"]] for i in table["id"]],
     }
-    both = np.array([bool(a and b) for a, b in zip(*marked.values(), strict=True)])
-    hateful = rows[both & (rows["label"] == 1)]
-    if hateful.empty:
-        raise ValueError("no post has words marked by people (01.sources without hatexplain?)")
-    sources = table.loc[hateful.index, "source"]
-    calm = rows[(rows["label"] == 0) & table["source"].isin(sources)].head(len(hateful))
-    quotes = pd.Series(marked[whose], index=rows.index)
-    kept = pd.concat([hateful, calm]).sort_index()
-    return kept.assign(
-        explanations=[
-            [{"input": q, "explanation": MARKED} for q in quotes[i][:3] if label] * bool(label)
-            for i, label in kept["label"].items()
-        ]
-    )
+    both = [bool(a and b) for a, b in zip(*words.values(), strict=True)]
+    return rationales.marked(table, [w * ok for w, ok in zip(words[whose], both, strict=True)])

@@ -89,7 +89,7 @@ def test_cells_of_one_seed_come_first_and_the_final_ones_come_again(grid):
             "factor: shots\n    beside: [sofd]",
             "'sofd' is not a cell; did you mean",
         ),
-        ("further seeds", "seeds\n    of: [2 shots]", "'2 shots' is not a final cell that waits"),
+        ("further seeds", "seeds\n    of: [2 shots]", "'2 shots' is not a cell that waits"),
         ("a: soft,", "a: sotf,", "'sotf' is not a final cell; did you mean 'soft'"),
     ],
 )
@@ -97,6 +97,14 @@ def test_what_is_misspelt_is_refused_with_the_nearest_name(grid, old, new, messa
     assert old in GRID
     with pytest.raises(ValueError, match=message):
         grid(GRID.replace(old, new))
+
+
+def test_a_block_of_further_seeds_may_name_seeds_and_cells_that_are_not_final(grid):
+    more = GRID.replace("2 shots, model: teacher, prompts: [{shots: 2}]", "joint, objective: joint")
+    block = "  - {factor: further seeds, of: [joint], seeds: [3, 5]}\nfinals:"
+    cells = grid(more.replace("finals:", block))["cells"]
+    assert order(cells) == [*order(grid(more)["cells"]), "joint-3", "joint-5"]
+    assert not cells[-1]["final"] and cells[-1]["factor"] == "shots"
 
 
 def test_a_killed_study_goes_on_and_repeats_nothing(lab, grid, monkeypatch):

@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import Letters
 from scipy.special import expit, logit
 from studied import RUN, Lab
 
-from hsd_utils import rationales, supervision
+from hsd_utils import encoder, faithfulness, rationales, supervision
 
 SETTINGS = {"objective": "label_only", "label_source": "gold", "rationales": "teacher"}
 SETTINGS |= {"disagreement": "keep", "noise": 0.0, "temperature": 1.0, "confident": 1.0}
@@ -194,16 +195,36 @@ def test_people_s_words_and_the_teacher_s_quotes_stand_in_the_same_form(lab, tau
     for rows in (human, quotes):
         for row in rows.itertuples():
             assert bool(row.explanations) == bool(row.label) and len(row.explanations) <= 3
-            assert {e["explanation"] for e in row.explanations} <= {supervision.MARKED}
+            assert {e["explanation"] for e in row.explanations} <= {rationales.MARKED}
             assert all(e["input"] in row.text for e in row.explanations)
     for row in human[human["label"] == 1].itertuples():
         marked = [row.text[a:b] for a, b in spans[row.text]][:3]
         assert [e["input"] for e in row.explanations] == marked
 
 
+def test_a_classifier_s_words_are_a_quarter_of_each_hateful_post_and_need_no_teacher(
+    lab, taught, monkeypatch
+):
+    monkeypatch.setattr(encoder, "load", Letters)
+    made = taught(objective="weighted", rationales="classifier")
+    table = lab.samples["distil"]
+    assert made["text"].tolist() == table["text"].tolist() and made["label"].mean() == 0.5
+    scores = faithfulness.occlusion(Letters(), table["text"], table["label"], 0)
+    for row in made.itertuples():
+        words, told = row.text.split(), row.explanations
+        assert len(told) == row.label
+        for quote in told:
+            size = len(quote["input"].split())
+            assert quote["input"] in row.text and size == max(1, len(words) // 4)
+            best = max(sum(scores(row.text)[n : n + size]) for n in range(len(words) - size + 1))
+            at = len(row.text[: row.text.index(quote["input"])].split())
+            assert sum(scores(row.text)[at : at + size]) == pytest.approx(best)
+    assert not lab.opened
+
+
 def test_without_marked_words_the_comparison_is_refused(lab):
     bare = lab.samples["distil"].assign(rationale=[[]] * 40)
-    with pytest.raises(ValueError, match="words marked by people"):
+    with pytest.raises(ValueError, match="no hateful post has marked words"):
         supervision.taught(RUN, bare, SETTINGS | {"rationales": "human"})
 
 
