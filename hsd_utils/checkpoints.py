@@ -32,7 +32,9 @@ def last(folder: Path, fingerprint: str) -> str | None:
         folder.mkdir(parents=True)
         stamp.write_text(fingerprint)
     for place in checkpoints.glob("checkpoint-*"):
-        if not (place / "trainer_state.json").exists():  # Trainer writes it last
+        try:
+            _state(str(place))  # Trainer writes it last
+        except (OSError, ValueError):
             shutil.rmtree(place)
     newest = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     if newest and (state := _state(newest)).best_model_checkpoint:

@@ -65,7 +65,7 @@ def _level(found) -> dict:
     if not (student := found.get("models", {}).get("student")):
         return _untested(experiment, NOT_RUN.format("04"))
     judged, learned = verdict(student["f1"], LEVEL), student["supervision"]
-    return _row(experiment, student["f1"], judged, learned, "tables/evaluation.json", "one seed")
+    return _row(experiment, student["f1"], judged, learned, "tables/evaluation.json", "first seed")
 
 
 def _pairs(found) -> dict[str, dict]:

@@ -45,7 +45,7 @@ def public(relative: str) -> Path:
 
 def ids(name: str) -> list[str]:
     """A list of posts' ids beside the notebooks, one a line; empty where none is named."""
-    return (NOTEBOOKS / name).read_text(encoding="utf-8").split() if name else []
+    return (NOTEBOOKS / name).read_text(encoding="utf-8").splitlines() if name else []
 
 
 def offline() -> bool:
@@ -96,7 +96,7 @@ class Run:
         return outputs() / self.name
 
     def sample(self, split: str) -> Path:
-        """JSON Lines of one split; see ``posts.write`` for its columns."""
+        """JSON Lines of one split; see ``posts`` for its columns."""
         if split not in SPLITS:
             raise ValueError(f"split {split!r}: one of {', '.join(SPLITS)}")
         return self.folder / "samples" / f"{split}.jsonl"

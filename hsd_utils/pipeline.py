@@ -42,8 +42,7 @@ def plan(profile: str, run: str, overrides: Iterable[str] = ()) -> dict[str, dic
     An override is "03.epochs=2" with a YAML value.  Raises Refused for an unknown profile,
     notebook or parameter and for a value of another type, naming the nearest known name.
     """
-    sections, _ = read_profile(profile)
-    changes = {name: dict(section or {}) for name, section in sections.items()}
+    changes = {name: dict(section or {}) for name, section in read_profile(profile)[0].items()}
     for override in overrides:
         target, equals, value = override.partition("=")
         stage, dot, name = target.partition(".")
@@ -57,6 +56,8 @@ def plan(profile: str, run: str, overrides: Iterable[str] = ()) -> dict[str, dic
     for stage in STAGES:
         known = provenance.defaults(stage)
         for name, value in changes.get(stage, {}).items():
+            if name == "run":
+                raise Refused(f"{stage}.run: all notebooks are of one run; name it by --run")
             if name not in known:
                 raise Refused(f"{stage} has no parameter {name!r}{_nearest(name, known)}")
             if isinstance(known[name], float) and isinstance(value, str):
@@ -217,8 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.list:
             _list(run, stages, planned)
             return 0
-        _, needs = read_profile(options.profile)
-        if missing := preflight.lacking(needs):
+        if missing := preflight.lacking(read_profile(options.profile)[1]):
             lines = "\n".join(f"  - {line}" for line in missing)
             raise Refused(f"profile {options.profile} cannot run here:\n{lines}")
         run.folder.mkdir(parents=True, exist_ok=True)

@@ -168,8 +168,8 @@ def quotas(
         if size < 2:
             raise ValueError(f"{split}: a sample has at least 2 posts, one a label; not {size}")
         named = (only or {}).get(split, sources)
-        if unknown := sorted(set(named) - set(sources)):
-            raise ValueError(f"{split} is to be drawn from {unknown}; there are {sources}")
+        if not named or set(named) - set(sources):
+            raise ValueError(f"{split} is to be drawn from {list(named)}; there are {sources}")
         givers = [row for row, source in enumerate(sources) if source in named]
         each, left = divmod(size // 2, len(givers))
         needed[givers, :, column] = each

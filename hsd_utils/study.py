@@ -126,7 +126,8 @@ def settings(run: Run, cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def key(run: Run, cell: Mapping[str, Any], size: int) -> str:
-    """What a finished cell is known by: its settings, the samples, how both models are asked."""
+    """What a finished cell is known by: its settings, the samples, how the teacher is asked, by
+    which engine the student.  Not the student's instruction: who changes it removes the study."""
     samples = [paths.sha256(run.sample(split)) for split in paths.SPLITS]
     asked = supervision.known_as(supervision.teacher(run)), run.measured("04_evaluation")["asked"]
     whole = json.dumps([settings(run, cell), cell["final"], size, samples, asked], sort_keys=True)
@@ -162,7 +163,7 @@ def execute(run: Run, grid: Mapping[str, Any], size: int, minutes: float = math.
         shown = f"{cell['name']}, seed {cell['seed']}"
         try:
             row = _worked(run, cell, size)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, FileNotFoundError, ConnectionError) as error:
             yield f"{shown}: failed: {error}"
             continue
         paths.append(run.study("results.jsonl"), row)

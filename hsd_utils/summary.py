@@ -140,14 +140,14 @@ BENCHMARKS = {
         "tokens_per_second": "answer tokens/s",
         "parse_rate": "parsed",
         "macro_f1": "macro-F1",
-        "agrees_with_loop": "labels as the loop's, of its posts",
+        "agrees_with_loop": "labels as the loop's, on its posts",
     },
     "training": {"tokens_per_second": "tokens/s", "ratio_to_plain": "times plain"},
     "student": {
         "posts": "posts",
         "posts_per_second": "posts/s",
         "ratio_to_loop": "times the loop",
-        "agrees_with_loop": "labels as the loop's, of its posts",
+        "agrees_with_loop": "labels as the loop's, on its posts",
     },
 }
 
@@ -173,7 +173,7 @@ def benchmarks(run: Run) -> str:
             f"{found['machine']['hardware']['cores']} cores."
         )
         if profile := found.get("profile"):
-            titles = {"name": "our engine with", "seconds_per_post": "seconds a post"}
+            titles = {"name": "ours, on fewer posts, with", "seconds_per_post": "seconds a post"}
             titles |= {"answer_tokens": "answer tokens", "agrees_with_gold": "right by gold"}
             shown = pd.DataFrame(profile)[[*titles]].rename(columns=titles)
             parts.append(tables.markdown(shown, digits=2))

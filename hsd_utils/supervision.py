@@ -44,6 +44,9 @@ AT_MOST = {"narrowed": 0.5, "brief": 0.25, "classifier": 0.25}  # of a hateful p
 def check(settings: Mapping[str, Any]) -> None:
     """Raises ValueError or TypeError for settings that do not go together, or no prompt's."""
     explained = settings["objective"] != "label_only"
+    soft = settings["confident"], settings["temperature"]
+    if settings["label_source"] == "gold" and soft != (1, 1):
+        raise ValueError("confident and temperature go with the teacher's P(hate), not with gold")
     if settings["label_source"] == "teacher_median" and explained:
         raise ValueError("teacher_median goes with label_only: a rationale explains its own label")
     if settings["disagreement"] == "rationalise" and not explained:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import FileLock
 
 NOTEBOOK = "03_qlora_distillation"
 MEMORY = 8e9  # bytes: a student of 135 M parameters took up to 7.5 GB with long posts
@@ -110,14 +111,17 @@ def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) 
     tokens = _tokens(train)
     if asked["tokens_as"]:  # as many tokens as that objective sees of the same posts
         more = _tokens(encoded(targets["distil"], asked["tokens_as"])) / tokens
-        arguments |= {"num_train_epochs": arguments["num_train_epochs"] * more, "max_steps": -1}
+        arguments["num_train_epochs"] *= more
+        if arguments["max_steps"] > 0:
+            arguments["max_steps"] = round(arguments["max_steps"] * more)
     patience = asked["patience"]
     trainer = training.trainer(model, tokenizer, train, dev, folder, patience=patience, **arguments)
     whole = {key: asked[key] for key in ("student", "four_bit", "patience")} | lora | arguments
     whole["weights"] = models.weights(asked["student"])
     checkpoints.train(trainer, folder, checkpoints.fingerprint(train, dev, **whole))
     if asked.get("averaged"):
-        average(model, [*(folder / "checkpoints").glob("checkpoint-*")])
+        steps = {trainer.state.best_global_step, trainer.state.global_step}
+        average(model, [folder / "checkpoints" / f"checkpoint-{step}" for step in sorted(steps)])
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     log, state = training.log(trainer), trainer.state
@@ -170,5 +174,8 @@ def _tokens(encoded: list[dict]) -> int:
 
 if __name__ == "__main__":
     asked_for = json.load(sys.stdin)
-    made = _train(asked_for["targets"], asked_for["settings"], Path(sys.argv[1]))
+    place = Path(sys.argv[1])
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{place}.lock"):  # that of a study which was killed may still be at work
+        made = _train(asked_for["targets"], asked_for["settings"], place)
     print(json.dumps(made))

@@ -1,6 +1,7 @@
 """Checkpoints: whose they are, where they lie by now, and how much patience is left."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,9 @@ def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path):
     whole = checkpoint(tmp_path / "s", 4)
     checkpoint(tmp_path / "s", 8, whole=False)
     assert checkpoints.last(tmp_path / "s", "one") == whole
+    half = Path(checkpoint(tmp_path / "s", 12)) / "trainer_state.json"
+    half.write_text(half.read_text()[:-9])
+    assert checkpoints.last(tmp_path / "s", "one") == whole and not half.exists()
 
 
 class Weight(torch.nn.Module):

@@ -75,6 +75,7 @@ def test_a_file_named_on_the_command_line_is_found_from_any_folder(project, tmp_
 REFUSED = {
     "01.sice=3": "01_first has no parameter 'sice': did you mean 'size'",
     "01.colour=3": "has no parameter 'colour': one of run, size, rate",
+    "01.run=mine": "name it by --run",
     "secnd.size=3": "unknown notebook 'secnd': did you mean '02_second'",
     "09.size=3": "unknown notebook '09': one of 01_first, 02_second",
     "01.size=many": "01_first.size is 'many'; it must be like its default 2",

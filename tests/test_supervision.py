@@ -52,6 +52,8 @@ def test_smoothing_gives_the_other_label_its_share_of_a_hard_label(taught):
     assert smooth["p_hate"].tolist() == [0.9 if label else 0.1 for label in plain["label"]]
     with pytest.raises(ValueError, match="smoothing goes with hard labels"):
         supervision.check(SETTINGS | {"label_source": "teacher_soft", "smoothing": 0.1})
+    with pytest.raises(ValueError, match="confident and temperature go with the teacher's"):
+        supervision.check(SETTINGS | {"confident": 0.5})
     with pytest.raises(ValueError, match="definition 'u': one of metahate, un"):
         supervision.check(SETTINGS | {"definition": "u"})
 

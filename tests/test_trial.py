@@ -1,7 +1,10 @@
 """One cell of the study for real: a few posts and steps of the smallest model, then its P(hate)."""
 
+import json
 import os
 import re
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -11,6 +14,7 @@ import pytest
 import torch
 from cells import code
 from conftest import SMALL
+from filelock import FileLock
 from studied import RUN, Lab
 
 from hsd_utils import models, objectives, paths, predictions, provenance, scoring, study, trial
@@ -141,6 +145,17 @@ def test_a_process_is_told_its_share_of_threads(tmp_path, monkeypatch, threads, 
     monkeypatch.setattr(trial.subprocess, "run", lambda *_, **how: sent.append(how["env"]) or done)
     assert trial.fit({}, {}, tmp_path / "x-0", threads) == {}
     assert sent[0]["OMP_NUM_THREADS"] == told and os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_a_training_waits_for_one_that_a_killed_study_left_at_work_in_its_folder(tmp_path):
+    command = [sys.executable, "-m", "hsd_utils.trial", str(tmp_path / "study" / "x-0")]
+    request = json.dumps({"targets": {}, "settings": {}})
+    (tmp_path / "study").mkdir()
+    with FileLock(tmp_path / "study" / "x-0.lock"):
+        second = subprocess.Popen(command, stdin=-1, stderr=-1, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.communicate(request, timeout=5)
+    assert "KeyError" in second.communicate()[1]  # it begins: the request names no recipe
 
 
 def test_averaged_the_student_has_the_mean_of_the_kept_adapters(tmp_path):

@@ -177,7 +177,8 @@ def _lines(path: Path, needed: tuple, wanted: tuple):
 def _parquet(path: Path, needed: tuple, wanted: tuple):
     try:
         columns = _columns(path, pa.parquet.read_schema(path).names, needed, wanted)
-        return pa.parquet.read_table(path, columns=columns).to_pandas(), {}, 0
+        table = pa.parquet.read_table(path, columns=columns)
+        return table.to_pandas(ignore_metadata=True), {}, 0  # rows from 0, not pandas' own index
     except pa.ArrowInvalid:
         raise ValueError(f"{path} is not a Parquet file, or a damaged one") from None
 
