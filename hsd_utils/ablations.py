@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hsd_utils import analysis_plan, bootstrap, calibration, predictions, statistics
+from hsd_utils import analysis_plan, bootstrap, calibration, metrics, predictions, statistics
 from hsd_utils.paths import Run
 
 MEASURES = {"macro_f1": "predicted", "roc_auc": "p_hate"}
@@ -26,6 +26,8 @@ def trainings(run: Run, done: Sequence[Mapping], name: str, table: pd.DataFrame,
     """What each training of a cell said of the posts: frames with p_hate and predicted."""
     keys = [row["key"] for row in done if row["name"] == name]
     kept = [predictions.load(run.study(f"{key}.jsonl")) for key in keys]
+    # Where no label was reached the verdict is missing, which counts as the wrong one.
+    kept = [k.assign(predicted=k["predicted"].where(~k["unread"].astype(bool))) for k in kept]
     return [rows[rows["split"] == split].set_index("id").loc[table["id"]] for rows in kept]
 
 
@@ -99,8 +101,8 @@ def together(
     """ROC-AUC of the trainings of a cell, of all of them asked as one, and what that gains.
 
     rows: of ``summary``.  A row a cell of several seeds: cell, labels from, seeds, alone, together
-    (the mean of their log-odds), gain, and how far it is ahead of the cell ``teacher``, each
-    {value, low, high}.  A mean takes out what chance did to each training; what it does not lift
+    (the mean of their log-odds), gain (over posts alone), and how far it is ahead of the cell
+    ``teacher``, each {value, low, high}.  A mean takes out what chance did to each training; what it does not lift
     is what their labels say.
     """
     label, made = dev["label"].to_numpy(), []
@@ -111,9 +113,17 @@ def together(
         ahead = _compared(label, one, against, *drawn) if against else bootstrap.absent("not asked")
         about = {"cell": row["name"], "labels from": row["supervision"], "seeds": len(each)}
         measured = row["metrics"]["roc_auc"], _alone(label, one, *drawn)
-        measured += _compared(label, one, each, *drawn), ahead
+        measured += _gain(label, one[0], each, resamples, seed), ahead
         made.append(about | dict(zip(TOGETHER, measured, strict=True)))
     return pd.DataFrame(made, columns=["cell", "labels from", "seeds", *TOGETHER])
+
+
+def _gain(label, one, each, resamples: int, seed: int) -> dict[str, float]:
+    # Over posts alone: the same trainings stand on both sides.
+    rows = np.concatenate([np.ones((1, len(label))), *metrics.draws(label, resamples, seed)])
+    whole, *parts = (metrics.on_scores(label, p, rows)["roc_auc"] for p in (one, *each))
+    found = whole - np.mean(parts, axis=0)
+    return bootstrap.interval(found[0], found[1:])
 
 
 def _alone(label, a, metric: str, resamples: int, seed: int) -> dict[str, float]:

@@ -134,7 +134,7 @@ def _equivalence(found) -> dict:
         return _untested(experiment, NO_RATINGS)
     question, worst = max(tests, key=lambda one: max(-one[1]["low"], one[1]["high"]))
     apart = any(t["low"] > t["margin"] or t["high"] < -t["margin"] for _, t in tests)
-    alike = all(test["equivalent"] for _, test in tests)
+    alike = all(test["equivalent"] for _, test in every)
     judged = "not supported" if apart else "supported" if alike else "inconclusive"
     note = f"{question}, weighted to eval, margin {worst['margin']}, {worst['level']:.0%} interval"
     note += f"; where both labels are right: {tables.interval(both[question])}"

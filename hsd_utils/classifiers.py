@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from hsd_utils import engines
+from hsd_utils import engines, prompts
 from hsd_utils.engines import Request
 
 Score = Callable[[Iterable[str]], np.ndarray]
@@ -107,10 +107,10 @@ def _guard(name: str) -> Score:
 
     def score(texts: Iterable[str]) -> np.ndarray:
         asked = [
-            Request(str(place), [{"role": "user", "content": text}], **GUARD)
+            Request(str(place), [{"role": "user", "content": prompts.shield(text)}], **GUARD)
             for place, text in enumerate(texts)
         ]
-        shares = {int(answer.key): answer.probabilities[1] for answer in engine(asked)}
+        shares = {int(a.key): (a.probabilities or (0.5, 0.5))[1] for a in engine(asked)}
         return np.array([shares[place] for place in range(len(asked))])
 
     return score

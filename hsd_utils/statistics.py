@@ -44,13 +44,14 @@ def mcnemar(label, a, b) -> dict:
     """McNemar's test (1947) that predictions a and b are equally often right.
 
     only_a and only_b count the posts that one alone got right.  Below 25 of these discordant
-    posts the exact binomial test is used, from 25 the chi-square with continuity correction.
+    posts, and where both are equal, the exact binomial test is used, else the chi-square with
+    continuity correction.
     """
     label = metrics.gold(label)
     right_a, right_b = (metrics.answers(label, said) == label for said in (a, b))
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     table = [[int((right_a & right_b).sum()), only_a], [only_b, int((~right_a & ~right_b).sum())]]
-    exact = only_a + only_b < 25
+    exact = only_a + only_b < 25 or only_a == only_b
     test = contingency_tables.mcnemar(table, exact=exact, correction=True)
     return {"only_a": only_a, "only_b": only_b, "p_value": float(test.pvalue), "exact": exact}
 
