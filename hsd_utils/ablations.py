@@ -102,8 +102,8 @@ def together(
 
     rows: of ``summary``.  A row a cell of several seeds: cell, labels from, seeds, alone, together
     (the mean of their log-odds), gain (over posts alone), and how far it is ahead of the cell
-    ``teacher``, each {value, low, high}.  A mean takes out what chance did to each training; what it does not lift
-    is what their labels say.
+    ``teacher``, each {value, low, high}.  A mean takes out what chance did to each training; what
+    it does not lift is what their labels say.
     """
     label, made = dev["label"].to_numpy(), []
     against = _values(trainings(run, done, teacher, dev, "dev"), "p_hate")

@@ -94,8 +94,12 @@ class Detector:
         if usable:
             p_hate = classifier.p_hate(posts)
             predicted = p_hate >= self.threshold
-            # The answer is asked for under the prediction at once: one generation a post.
-            rows = classifier.requoted(posts, classifier.explain(posts, p_hate, predicted))
+            # The answer is asked for under the prediction at once, one generation a post; a model
+            # that explains first has given it.
+            first = not (classifier.label_first or classifier.explain_with)
+            given = classifier.generate(posts) if first else None
+            rows = classifier.explain(posts, p_hate, predicted, given)
+            rows = classifier.requoted(posts, rows)
             found = {row["id"]: row for row in rows}
         return [
             self._verdict(found.get(str(n)), text, cleaned.get(str(n)))

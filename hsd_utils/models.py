@@ -145,7 +145,7 @@ def served(name: str) -> Model:
 def weights(name: str) -> list[str]:
     """What tells a model's weights from others: their SHA-256, or its hub id and revision."""
     row, folder = find(name), Path(name)
-    if folder.is_dir():
+    if folder.is_dir() and not row.files:
         files = sorted(f for f in folder.iterdir() if f.suffix in (".safetensors", ".gguf", ".bin"))
         return [paths.sha256(file) for file in files]
     return [digest for digest, _ in row.files.values()] or [f"{row.repository}@{row.revision}"]

@@ -156,7 +156,8 @@ def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:
 
     agreement: rows of source, label, posts and the share of answers with the gold label, with a
     Wilson interval; a failed answer agrees with nothing.  quotes_found: share of quotes that
-    stand in their post.  Tokens are means a post and, like the sum of seconds, of all it was asked.
+    stand in their post.  Tokens are means a post and, like the sum of seconds, of all answers it
+    wrote; reading P(hate) is not counted.
     """
     by = rows.merge(sample[["id", "source"]], on="id")
     by["agrees"] = by["said"].fillna(-1) == by["gold"]

@@ -1,8 +1,8 @@
 """A model as a classifier: P(hate), predictions at a threshold, explanations that agree.
 
 P(hate) is the share of "True" against "False" at the label token.  The prediction is what the
-threshold makes of it, and the explanation is generated under that prediction, so the two never
-disagree.  What the model says when left to itself is reported beside it ("as generated").
+threshold makes of it, and the explanation is generated under that prediction, but for a model
+that explains first.  What it says when left to itself is reported beside it ("as generated").
 
     with scoring.teacher(asked) as classifier:
         p, answers = classifier.p_hate(posts), classifier.generate(posts)
@@ -78,7 +78,8 @@ class Classifier:
         posts are asked about with the label given.  Without ``generated`` that is one generation
         a post, as production wants it.  A row has id, p_hate, predicted (0/1),
         explanations (verdict.quotes), reason (why there is none, else None), generated (0/1 or
-        None), generated_reason, repaired, tokens and seconds of all its answers together.
+        None; as generated only where ``generated`` was given), generated_reason, repaired,
+        prompt_tokens of the first answer, answer_tokens and seconds of all.
         """
         generated = generated or {}
         said = {key: verdict.parse(answer.text).label for key, answer in generated.items()}

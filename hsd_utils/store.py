@@ -63,6 +63,7 @@ class Store:
         self._index()
         self.asked, self.died = path.with_suffix(".asked"), False  # keys being answered
         self.deaths = Counter(self.asked.read_text().split() if self.asked.exists() else [])
+        self.begun: set[str] = set()  # keys asked since
 
     @classmethod
     def open(cls, identity: dict[str, Any]) -> "Store":
@@ -107,11 +108,11 @@ class Store:
             os.close(self.output)
             self.input.close()
             if not self.died:  # what was begun did no harm
-                most = AMONG_OTHERS + ALONE
-                left = [key for key, deaths in self.deaths.items() if deaths >= most]
+                most, known = AMONG_OTHERS + ALONE, self.begun | self.offsets.keys()
+                left = [k for k, n in self.deaths.items() if n >= most or k not in known]
                 self.asked.unlink(missing_ok=True)
                 if left:
-                    self.asked.write_text("".join(f"{key}\n" for key in left * most))
+                    self.asked.write_text("".join(f"{k}\n" * self.deaths[k] for k in left))
             self.owner.unlink(missing_ok=True)
             self.lock.release()
 
@@ -200,6 +201,7 @@ class Store:
                 for shape, request in requests.items():
                     with suppress(OSError):  # a full disk is said where an answer is lost
                         record.write(f"{shape}\n".encode())
+                    self.begun.add(shape)
                     yield request
 
         try:

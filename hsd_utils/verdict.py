@@ -169,9 +169,9 @@ def _repair(text: str) -> Parsed:
     answer = next((o for o in objects if "hate_speech" in o), objects[0])
     given, kept = answer.get("explanations", []), []
     for item in given if isinstance(given, list) else []:
-        with suppress(ValueError):
-            pair = Explanation.model_validate(item).model_dump()
-            kept += [pair] if _CUT not in "".join(pair.values()) else []
+        with suppress(ValueError, AttributeError):  # no object, or none of text
+            pair = Explanation.model_validate({k: item.get(k) for k in Explanation.model_fields})
+            kept += [pair.model_dump()] if _CUT not in pair.input + pair.explanation else []
 
     values = {value.strip("\"'").lower() for _, value in _LABEL.findall(text)}
     value, words = str(answer.get("hate_speech")).lower(), [w.lower() for w in LABELS]

@@ -11,9 +11,9 @@ from hsd_utils import verdict
 class FaultyServer:
     """Answers by rule; ``faults`` maps a post to what goes wrong before it is answered.
 
-    A fault is a status code, "hang", "cut", "garbage", "half", "none" (no choices) or "two" (one
-    too many); each is done once, in the order given.  ``asked`` counts requests by post; ``paid``
-    those answered.  ``begins``: whether it goes on with a turn that was begun for the model;
+    A fault is a status code, one with a message, "hang", "cut", "garbage", "half", "none" (no
+    choices) or "two" (one too many); each is done once, in the order given.  ``asked`` counts
+    requests by post; ``paid`` those answered.  ``begins``: whether it goes on with a turn that was begun for the model;
     "anew": it takes such a turn and begins another.
     """
 
@@ -96,10 +96,11 @@ class FaultyServer:
                 return web.Response(text='{"id": "x", "cho', content_type="application/json")
             if fault == "none":
                 return web.json_response({**self._shell(post), "choices": []})
-            if isinstance(fault, int):
-                headers = {"Retry-After": self.retry_after} if fault == 429 else {}
-                error = {"error": {"message": f"fault {fault}"}}
-                return web.json_response(error, status=fault, headers=headers)
+            if isinstance(fault, int | tuple):
+                status, said = fault if isinstance(fault, tuple) else (fault, f"fault {fault}")
+                headers = {"Retry-After": self.retry_after} if status == 429 else {}
+                error = {"error": {"message": said}}
+                return web.json_response(error, status=status, headers=headers)
             if fault == "two":
                 return web.json_response({**self._shell(post), "choices": [{}, {}]})
         self.paid[post] = self.paid.get(post, 0) + 1

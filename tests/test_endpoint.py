@@ -69,7 +69,7 @@ def test_a_fault_that_passes_costs_nothing(fault):
     assert server.asked["post 1"] == 3 and set(server.paid.values()) == {1}
 
 
-@pytest.mark.parametrize("fault", [429, 500, "cut", "garbage", "half", "none"])
+@pytest.mark.parametrize("fault", [408, 429, 500, "cut", "garbage", "half", "none"])
 def test_a_post_that_always_fails_is_counted_and_left(fault, tmp_path):
     with FaultyServer({"post 1": [fault] * 99}) as server, Store(tmp_path / "s.jsonl") as store:
         answers = store.collect(open_(server), requests())
@@ -79,6 +79,16 @@ def test_a_post_that_always_fails_is_counted_and_left(fault, tmp_path):
         server.faults.clear()
         assert store.collect(open_(server), requests())["1"].finish == "stop"
         assert set(server.paid.values()) == {1}  # a rerun pays for what is missing only
+
+
+@pytest.mark.parametrize("begins", [False, True])
+@pytest.mark.parametrize("said", ["maximum context length is 8", "content_filter: left out"])
+def test_a_post_that_is_refused_for_itself_costs_the_others_nothing(said, begins):
+    with FaultyServer({"post 1": [(400, said)] * 99}, begins=begins) as server:
+        more = {"prefill": prompts.prefill(1)} if begins else {}
+        answers = {a.key: a for a in open_(server)(requests(**more))}
+    assert answers.pop("1").finish == "failed" and server.asked["post 1"] == 1
+    assert len(answers) == 5 and {a.finish for a in answers.values()} == {"stop"}
 
 
 def test_every_post_comes_through_a_storm_of_faults(faults):
@@ -112,7 +122,7 @@ def test_an_endpoint_where_nothing_gets_through_stops_the_run():
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_what_no_retry_can_mend_is_raised_at_once(status):
     with FaultyServer({"post 0": [status] * 9}) as server:
-        with pytest.raises(Exception, match=f"fault {status}"):
+        with pytest.raises(RuntimeError, match=f"the endpoint refuses: .*fault {status}"):
             list(open_(server)(requests(1)))
         assert server.asked["post 0"] == 1
 

@@ -198,7 +198,7 @@ def test_the_table_is_complete():
     assert [inside[-6:-4] for _, inside in qwen.wheels] == [f"{n:02d}" for n in range(1, 23)]
 
 
-def test_other_models_are_named_by_hub_id_or_folder(tmp_path):
+def test_other_models_are_named_by_hub_id_or_folder(tmp_path, monkeypatch):
     assert models.find("unsloth/llama-3-8b-Instruct-bnb-4bit").name == "Llama-3-8B-Instruct"
     assert models.torch_weights("Llama-3-8B-Instruct") == "unsloth/llama-3-8b-Instruct-bnb-4bit"
     assert models.torch_weights("owner/other") == "owner/other"
@@ -212,6 +212,8 @@ def test_other_models_are_named_by_hub_id_or_folder(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"two")  # trained anew into the same folder
     assert models.weights(str(tmp_path)) != one
     assert models.weights("owner/other") == ["owner/other@main"]
+    monkeypatch.chdir(tmp_path), (tmp_path / SMALL).mkdir()
+    assert models.weights(SMALL)  # a name of the table comes before a folder's
 
 
 @pytest.mark.parametrize(

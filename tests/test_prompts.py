@@ -104,6 +104,11 @@ def test_instruction_names_the_definition_and_not_its_source():
     assert '],"hate_speech":"True" or "False"}' in swapped
 
 
+def test_a_definition_without_a_source_is_read_all_the_same(monkeypatch):
+    monkeypatch.setattr(prompts, "_read", lambda *name: "Any attack on a group.")
+    assert set(prompts.definitions().values()) == {prompts.Definition("Any attack on a group.", "")}
+
+
 def test_gold_label_is_given_after_the_post():
     assert '"True"' in last("x", gold=1).partition("</post>")[2]
     assert '"False"' in last("x", gold=0).partition("</post>")[2]

@@ -14,7 +14,7 @@ from fakes import FakeEngine
 
 from hsd_utils import paths, verdict
 from hsd_utils.engines import Answer, Request
-from hsd_utils.store import Store
+from hsd_utils.store import Store, key
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +145,18 @@ def test_two_requests_that_ask_the_same_are_asked_once_and_paid_once():
             store.collect(engine, [ask("one", "a"), ask("two", "a")])
     assert {k: v.key for k, v in answers.items()} == {k: k for k in "abcd"}
     assert [answers[k].seconds for k in "abcd"] == [0.5, 0.0, 0.5, 0.0]
+
+
+def test_a_session_without_them_does_not_forget_which_posts_ended_the_process(cache):
+    with opened() as store:
+        asked = store.asked
+    asked.write_text(f"{key(ask('bad'))}\n" * 2)
+    with opened() as store:  # asks about others
+        assert store.deaths.total() == 2 and store.collect(FakeEngine(), REQUESTS[:2])
+    with opened() as store:
+        assert store.deaths.total() == 2 and store.collect(FakeEngine(), [ask("bad")])
+    with opened() as store:  # it was asked about, and no harm done
+        assert not store.deaths and not store.asked.exists()
 
 
 def test_what_did_not_fit_is_asked_again_of_a_larger_engine():

@@ -54,6 +54,7 @@ def test_one_key_alone_and_labels_that_are_none():
         GOOD[:-2] + ', {"input": "c", "explanation": "cut in the midd',
         GOOD[:-2] + ', {"input": "c", "explanation": "cut in an escape \\u00',
         GOOD[:-1] + ', "confidence": 0.9}',
+        GOOD.replace('"b"', '"b", "severity": "high"'),
         GOOD + "\n" + GOOD,
         GOOD.replace('"True",', '"True", "hate_speech": "True",'),
         "[" + GOOD + "]",

@@ -47,7 +47,8 @@ def measure(
     server = llama_server(model, server_slots) if server_slots else nullcontext()
     with server as base_url:
         if base_url:
-            settings |= {"base_url": base_url, "concurrency": server_slots, "timeout": 1200.0}
+            settings |= {"base_url": base_url, "concurrency": server_slots}
+            settings |= {"timeout": 1200.0, "deadline": 1200.0}
         clock = time.perf_counter()
         opened = engines.load(engine, model, **settings)
         load_seconds = time.perf_counter() - clock

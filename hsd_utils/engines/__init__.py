@@ -86,8 +86,8 @@ class Engine(Protocol):
     identity: everything of the engine that shapes answers (weights, precision, ...).
     constrained: whether it can hold an answer to a schema.  grammars: and to a grammar.
     batch: sequences run at once.
-    files: the weights on disk, where they are known.  streams: whether it takes no more requests
-    than it is at work on, so that a crash tells which ones they were.
+    files: the weights on disk, where they are known.  streams: whether it takes few more requests
+    than it is at work on (transformers 16 batches), so that a crash tells which ones they were.
     """
 
     identity: dict[str, Any]

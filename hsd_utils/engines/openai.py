@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import openai
 
-from hsd_utils.engines import Answer, Request, labels
+from hsd_utils.engines import Answer, Request, faults, labels
 from hsd_utils.engines.budget import LABEL_TOKENS, Budget, OverBudget, counted
 
 log = logging.getLogger(__name__)
@@ -34,21 +34,6 @@ log = logging.getLogger(__name__)
 CONTINUE = {"add_generation_prompt": False, "continue_final_message": True}
 UNBEGUN = "no answer begun for the model is gone on with here: set constrained, for a schema"
 FIRST_WAIT = 0.5  # seconds before a second try, doubled each time up to eight
-
-
-class NotACompletion(Exception):
-    """An answer of the endpoint that is none."""
-
-
-# What may pass, after the client's own retries; all else is for the caller to mend.
-FAULTS = (
-    TimeoutError,
-    NotACompletion,
-    openai.APIConnectionError,
-    openai.InternalServerError,
-    openai.RateLimitError,
-    openai.ConflictError,
-)
 
 
 class Endpoint:
@@ -73,6 +58,8 @@ class Endpoint:
         clock = time.perf_counter()
         try:
             while (found := done.get()) is not None:
+                if isinstance(found, openai.OpenAIError):
+                    raise RuntimeError(f"the endpoint refuses: {found}") from found
                 if isinstance(found, BaseException):
                     raise found
                 now = time.perf_counter()
@@ -90,7 +77,9 @@ class Endpoint:
             try:
                 async with asyncio.timeout(self.deadline):
                     put(await self._ask(client, request))
-            except FAULTS as error:
+            except (*faults.PASSING, openai.APIStatusError) as error:
+                if not faults.of_one(error):
+                    raise
                 # It has had its retries: this post is counted as failed, the others go on.
                 log.warning("%s: no answer (%s)", request.key, error or type(error).__name__)
                 put(Answer(request.key, "", 0, 0, 0.0, "failed"))
@@ -125,7 +114,7 @@ class Endpoint:
                         log.warning("the endpoint gives no log-probabilities: P(hate) is 0 or 1")
                     return answer
             await asyncio.sleep(min(FIRST_WAIT * 2**attempt, 8) * random.uniform(0.75, 1))
-        raise NotACompletion("the endpoint does not answer with completions")
+        raise faults.NotACompletion("the endpoint does not answer with completions")
 
     async def _complete(self, client, request: Request):
         model = self.identity["model"]
@@ -135,6 +124,8 @@ class Endpoint:
                 if not request.choices or labels.begun(got):
                     return got
             except openai.BadRequestError as error:
+                if faults.refused(error):
+                    raise
                 self.begins = False  # it knows no such fields
                 if not request.choices:
                     raise RuntimeError(f"{UNBEGUN}: {error}") from error

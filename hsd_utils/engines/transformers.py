@@ -121,6 +121,7 @@ class Transformers:
             **inputs,
             max_new_tokens=batch[0][0].max_tokens,
             do_sample=False,
+            repetition_penalty=1.0,  # a model's own would punish quotes of the post
             pad_token_id=self.tokenizer.pad_token_id,
         )
         answers = output[:, inputs["input_ids"].shape[1] :].tolist()

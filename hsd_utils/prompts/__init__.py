@@ -47,7 +47,7 @@ def definitions() -> dict[str, Definition]:
     for file in sorted(files(__name__).joinpath("definitions").iterdir(), key=lambda f: f.name):
         if not file.name.endswith(".txt"):
             continue  # what JupyterLab leaves beside a file
-        text, _, source = _read("definitions", file.name).rpartition("\nSource:")
+        text, _, source = _read("definitions", file.name).partition("\nSource:")
         found[file.name.removesuffix(".txt")] = Definition(text.strip(), source.strip())
     return found
 

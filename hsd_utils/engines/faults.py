@@ -1,0 +1,38 @@
+"""What an endpoint's errors mean: one request goes without an answer, or all would be in vain.
+
+except (*faults.PASSING, openai.APIStatusError) as error:
+    if not faults.of_one(error):
+        raise
+"""
+
+import re
+
+import openai
+
+
+class NotACompletion(Exception):
+    """An answer of the endpoint that is none."""
+
+
+# What may pass; the client has retried it.
+PASSING = (
+    TimeoutError,
+    NotACompletion,
+    openai.APIConnectionError,
+    openai.InternalServerError,
+    openai.RateLimitError,
+    openai.ConflictError,
+)
+# A refusal of one request: too long for the model, or kept out by a hosted service's filter.
+_OF_ONE = re.compile(r"context.?(?:length|size|window)|content.?(?:filter|management)", re.I)
+
+
+def refused(error: Exception) -> bool:
+    """Whether an endpoint refuses this request and may take others."""
+    return isinstance(error, openai.BadRequestError) and bool(_OF_ONE.search(str(error)))
+
+
+def of_one(error: Exception) -> bool:
+    """Whether an error, retried, costs one request its answer; all else is for the caller."""
+    timed_out = getattr(error, "status_code", None) == 408
+    return isinstance(error, PASSING) or timed_out or refused(error)
