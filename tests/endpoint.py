@@ -12,9 +12,9 @@ class FaultyServer:
     """Answers by rule; ``faults`` maps a post to what goes wrong before it is answered.
 
     A fault is a status code, one with a message, "hang", "cut", "garbage", "half", "none" (no
-    choices) or "two" (one too many); each is done once, in the order given.  ``asked`` counts
-    requests by post; ``paid`` those answered.  ``begins``: whether it goes on with a turn that was begun for the model;
-    "anew": it takes such a turn and begins another.
+    choices) or "two" (one too many); each is done once, in the order given. ``asked`` counts
+    requests by post; ``paid`` those answered. ``begins``: whether it goes on with a turn that
+    was begun for the model; "anew": it takes such a turn and begins another.
     """
 
     def __init__(self, faults=None, schemas=True, logprobs=True, begins=False, retry_after="0.01"):
