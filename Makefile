@@ -101,10 +101,11 @@ $(READY): requirements.txt requirements-gpu.txt pyproject.toml
 	@touch $@
 
 # Spares the weights and answers under HSD_CACHE, the virtual environment, and every run of
-# which a file is committed.
+# which a file is committed or that people have rated.
 clean:
 	@for run in outputs/*; do \
-	if [ "$$run" != outputs/reference ] && [ -z "$$(git ls-files "$$run" 2>/dev/null)" ]; \
+	if [ "$$run" != outputs/reference ] && [ -z "$$(git ls-files "$$run" 2>/dev/null)" ] && \
+	[ -z "$$(ls "$$run/ratings/returned" 2>/dev/null)" ]; \
 	then rm -rf "$$run"; fi; done
 	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
 	@find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \

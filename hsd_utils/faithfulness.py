@@ -45,21 +45,20 @@ def measure(
     p_hate: Ask,
     texts: Sequence[str],
     predicted: Sequence[int],
-    masks: Mapping[str, Sequence[np.ndarray | None]],
+    masks: Mapping[str, Sequence[np.ndarray]],
     tried: int,
     seed: int,
 ) -> pd.DataFrame:
     """A row a post and method: post (its position), predicted, method, words (how many are
     marked), share (of the post's words), comprehensiveness, sufficiency.
 
-    masks: method -> one mask (n_words,) a post; "quotes" is among them and gives the length of
-    the stretches of each post; a mask None leaves the post out of a method.  "random" is the
-    mean of ``tried`` stretches drawn by chance (sufficiency: of the first).  "leave-one-out"
-    leaves out each stretch of that length in turn, of a long post ``tried`` of them evenly
-    spread over it, and takes the largest fall among them, those drawn and the quotes (without
-    sufficiency).  So quotes and chance cannot be above it; scattered words of a lexicon can.
-    Where no word is marked sufficiency is NaN.  At most 2 tried + 4 questions a post, and two
-    more a method other than the quotes.
+    masks: method -> one mask (n_words,) a post; "quotes" is among them and gives the length of the
+    stretches of each post.  "random" is the mean of ``tried`` stretches drawn by chance
+    (sufficiency: of the first).  "leave-one-out" leaves out each stretch of that length in turn, of
+    a long post ``tried`` of them evenly spread over it, and takes the largest fall among them,
+    those drawn and the quotes (without sufficiency).  So quotes and chance cannot be above it;
+    scattered words of a lexicon can.  Where no word is marked sufficiency is NaN.  At most 2 tried
+    + 4 questions a post, and two more a method other than the quotes.
     """
     generator, asked = np.random.default_rng(seed), []
     for post, text in enumerate(texts):
@@ -69,8 +68,7 @@ def measure(
         asked.append((post, CHANCE, "only", every[drawn[0]]))
         asked += [(post, BEST, "without", window) for window in _spread(every, tried)]
         for method, chosen in masks.items():
-            if chosen[post] is not None:
-                asked += [(post, method, how, chosen[post]) for how in ("without", "only")]
+            asked += [(post, method, how, chosen[post]) for how in ("without", "only")]
     change = {"without": spans.without, "only": spans.keep}
     changed = [change[how](texts[post], mask) for post, _, how, mask in asked]
     found = p_hate([*texts, *changed])

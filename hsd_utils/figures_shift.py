@@ -73,7 +73,8 @@ def prevalence(rows, width: float = PAGE) -> Figure:
             band = (mine["prevalence"], found["low"], found["high"])
             axes.fill_between(*band, color=look["color"], alpha=0.15, lw=0)
         axes.set(title=title, xlabel="share of hateful posts", xscale="log", ylim=(0, None))
-        axes.set_xticks(shares := sorted(rows["prevalence"].unique()), [f"{s:.0%}" for s in shares])
+        shares = sorted(rows["prevalence"].unique())
+        axes.set_xticks(shares, [f"{100 * share:g}%" for share in shares])
         axes.xaxis.set_minor_formatter(NullFormatter())
     below(figure, parts[0])
     return figure

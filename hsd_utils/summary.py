@@ -122,7 +122,7 @@ def _further(cases: Mapping[str, Any], rare: Mapping[str, Any]) -> pd.DataFrame:
         {
             "model": row["model"],
             f"right on functional tests ({cases['posts_of']})": cases["overall"][row["model"]],
-            f"precision at {least:.0%} hate": row["precision"],
+            f"precision at {100 * least:g}% hate": row["precision"],
             "false positive rate, posts as they come": row["fpr"],
         }
         for row in as_it_is

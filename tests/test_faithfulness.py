@@ -123,8 +123,8 @@ def test_nothing_measured_is_above_the_upper_reference():
     found = measured(text, 1, both)["comprehensiveness"]
     assert found["quotes"] == found["leave-one-out"] == pytest.approx(0.7)
     assert found["random"] == pytest.approx((0.2 + 0 + 0 + 0.5) / 4)
-    texts, masks = [text, TEXT, "rotten all"], [both, spans.marked(TEXT, [[27, 31]]), None]
-    masks[2] = spans.marked(texts[2], [[0, 6]])
+    texts, masks = [text, TEXT, "rotten all"], [both, spans.marked(TEXT, [[27, 31]])]
+    masks.append(spans.marked(texts[2], [[0, 6]]))
     made = faithfulness.measure(p_hate, texts, [1, 1, 1], {"quotes": masks}, 1, seed=0)
     above = faithfulness.summary(made, 100, 0).set_index("method")["quotes_above"]
     # The second post's quote does nothing, its fourth word 0.5: (0 - 0.5 + 0) / 3.
@@ -136,9 +136,10 @@ def test_the_summary_compares_on_the_same_posts():
     texts = [TEXT, "you are all rotten", "all of it is fine"]
     masks = {
         "quotes": [spans.marked(t, [[t.find("all"), t.find("all") + 3]]) for t in texts],
-        "lexicon": [spans.marked(t, [[0, 3]]) for t in texts[:2]] + [None],
+        "lexicon": [spans.marked(t, [[0, 3]]) for t in texts],
     }
     made = faithfulness.measure(p_hate, texts, [1, 1, 1], masks, 3, seed=0)
+    made = made[(made["method"] != "lexicon") | (made["post"] < 2)]
     found = faithfulness.summary(made, resamples=100, seed=0).set_index("method")
     assert list(found.index)[0] == "quotes" and found.at["lexicon", "posts"] == 2
     assert found.at["quotes", "comprehensiveness"]["value"] == pytest.approx(0.2)

@@ -11,7 +11,7 @@ from test_ratings_results import SHEET, rate, student, yes
 
 from hsd_utils import paths, ratings
 from hsd_utils.paths import Run
-from hsd_utils.ratings import QUESTIONS, report, results
+from hsd_utils.ratings import QUESTIONS, report, results, spreadsheet
 
 
 @pytest.fixture
@@ -56,6 +56,15 @@ def test_what_is_published_names_no_rater_and_the_rest_stays_out_of_git(run):
 def test_raters_are_promised_what_is_done():
     (told,) = [line for line in ratings.rubric()["consent"] if "Published" in line]
     assert "sums over all raters" in told and "under no name" in told
+
+
+def test_a_spreadsheet_saved_in_an_old_encoding_is_named_for_that(tmp_path):
+    items, _ = drawn(texts=["Sit in the café.", *(f"post {n}" for n in range(24))], n=24, checks=0)
+    spreadsheet.write(items, tmp_path / "a.csv", "rater-0001")
+    text = (tmp_path / "a.csv").read_text(encoding="utf-8-sig")
+    (tmp_path / "a.csv").write_text(text, encoding="cp1252")
+    with pytest.raises(ValueError, match="a.csv is not UTF-8: save it once more"):
+        spreadsheet.read(tmp_path / "a.csv", items)
 
 
 def test_what_a_rater_left_out_is_named_and_stops_nothing(run):

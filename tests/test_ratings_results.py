@@ -137,6 +137,8 @@ def test_equivalence_is_tested_on_pairs():
     assert (gold["only_a"], gold["only_b"]) == (0, wrong)
     assert gold["difference"] == equivalence.tost(0, wrong, 24, 0.15)
     assert gold["difference"]["value"] < gold["population"]["value"] < 0
+    table = report.shown(found)["ratings_equivalence"]
+    assert table["p_value"].tolist() == [r["population"]["p_value"] for r in found["equivalence"]]
     own = row_of(found["equivalence"], question="correct_own", posts="all")
     assert own["difference"]["equivalent"] and not gold["difference"]["equivalent"]
 

@@ -94,6 +94,11 @@ def test_sheet_and_key_are_written_apart(tmp_path, monkeypatch):
     folder = run.ratings("")
     assert run.ratings_key.parent != folder
     assert not any("teacher" in path.read_text() for path in folder.iterdir())
+    (other, its), old = drawn(texts=HOSTILE, n=18, seed=1), items[0]["sheet"]
+    sheet.write(run, other, its)  # the first may be out with raters: nothing of it is lost
+    assert posts.read_rows(run.ratings_key) == its
+    assert posts.read_rows(run.folder / f"ratings-key-{old}.jsonl") == key
+    assert posts.read_rows(run.ratings(f"sheet-{old}.jsonl")) == items
 
 
 class Tags(HTMLParser):

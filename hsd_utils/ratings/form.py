@@ -161,7 +161,8 @@ class Form:
         else:
             self.told.value = f"{CAP} posts: time for a rest of {REST} hours. {_support()}"
         for key, button in self.buttons.items():
-            button.disabled = key == "y" or not asking if self.agreed else key != "y"
+            ended = key == "b" and not (self.place or self.stopped)  # the last may be mended
+            button.disabled = (key == "y" or not (asking or ended)) if self.agreed else key != "y"
 
 
 def _support() -> str:

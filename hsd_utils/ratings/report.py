@@ -36,7 +36,7 @@ def shown(found: dict) -> dict[str, pd.DataFrame]:
         for part in ("shares", "agreement", "equivalence")
     )
     for name in ("margin", "p_value", "equivalent"):
-        equal[name] = [test[name] for test in equal["difference"]]
+        equal[name] = [test[name] for test in equal["population"]]  # as C5 is judged
     return dict(zip(NAMES, (shares, agreed, equal), strict=True))
 
 

@@ -125,7 +125,13 @@ def _blinded(pairs: list, generator: np.random.Generator) -> tuple[list[dict], l
 
 
 def write(run: Run, items: list[dict], key: list[dict]) -> None:
-    """ratings/sheet.jsonl and instructions.md for raters; the key in another place."""
+    """ratings/sheet.jsonl and instructions.md for raters; the key in another place.
+
+    Those of another sheet, which may be out with raters, stay beside them under its name.
+    """
+    for path in (run.ratings("sheet.jsonl"), run.ratings_key):
+        if path.exists() and (old := posts.read_rows(path)[0]["sheet"]) != items[0]["sheet"]:
+            path.replace(path.with_stem(f"{path.stem}-{old}"))
     posts.write_rows(items, run.ratings("sheet.jsonl"))
     posts.write_rows(key, run.ratings_key)
     run.ratings("instructions.md").write_text(instructions(), encoding="utf-8")

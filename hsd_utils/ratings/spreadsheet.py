@@ -75,6 +75,8 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
     rows, counts = tables.load(path, [*COLUMNS, "consent", *SHOWN])
     if counts["dropped"]:
         raise ValueError(f"{path.name}: {counts['dropped']}: save it as CSV with all columns")
+    if counts["undecodable"]:
+        raise ValueError(f"{path.name} is not UTF-8: save it once more, as CSV UTF-8")
     rows = rows.fillna("").map(restore)
     rows = rows[rows.map(str.strip).ne("").any(axis=1)]
     rated = ratings.check(rows, items, file=path.name)
