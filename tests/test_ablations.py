@@ -10,7 +10,7 @@ from cells import execute
 from sklearn.metrics import f1_score, roc_auc_score
 from studied import GRID, RUN, Lab
 
-from hsd_utils import ablations, figures_study, ledger, statistics, study
+from hsd_utils import ablations, figures_study, ledger, predictions, statistics, study
 
 
 @pytest.fixture
@@ -117,6 +117,31 @@ def test_a_whole_study_is_summed_up_and_its_final_pairs_are_tested(lab):
     assert small["p_holm"] == pytest.approx(min(1, 3 * small["p_value"]))
     assert found["p_holm"] == {"C2": c2["p_holm"], "C4": c4["p_holm"], "C3": None}
     assert large["p_holm"] == pytest.approx(min(1, max(3 * small["p_value"], 2 * large["p_value"])))
+
+
+def test_a_verdict_that_could_not_be_read_counts_as_wrong(lab):
+    grid, dev = study.read(), lab.samples["dev"]
+    list(study.execute(RUN, grid | {"cells": grid["cells"][:1]}, 16))
+    (row,) = done = study.finished(RUN, grid, 16)[0]
+    file = RUN.study(f"{row['key']}.jsonl")
+    rows = predictions.load(file)
+    predictions.write(rows.assign(unread=rows["id"].isin(dev["id"][:5])), file)
+    (told,) = ablations.summary(RUN, done, dev, 10, seed=0)
+    said = rows.set_index("id").loc[dev["id"], "predicted"].to_numpy(copy=True)
+    said[:5] = 1 - dev["label"][:5]
+    expected = f1_score(dev["label"], said, average="macro")
+    assert told["metrics"]["macro_f1"]["value"] == pytest.approx(expected)
+
+
+def test_what_averaging_gains_is_over_posts_the_trainings_held():
+    label, p = np.array([0, 1] * 20), np.random.default_rng(0).random((2, 40))
+    same = ablations._gain(label, p[0], [p[0], p[0]], 50, seed=0)
+    assert (same["value"], same["low"], same["high"]) == (0, 0, 0)
+    found = ablations._gain(label, p[0], p, 2000, seed=0)
+    assert found["value"] == pytest.approx(
+        roc_auc_score(label, p[0]) - np.mean([roc_auc_score(label, each) for each in p])
+    )
+    assert found["low"] < found["value"] < found["high"]
 
 
 def test_a_pair_waits_for_all_its_seeds(lab):

@@ -127,6 +127,11 @@ def test_only_people_rate_explanations():
     assert judged("C5", rated("simulated")) == "not testable here"
     assert judged("C5", rated(high=0.15)) == "inconclusive"
     assert judged("C5", rated(low=0.11, high=0.15)) == "not supported"
+    half = rated()  # of one question nobody rated a pair
+    nothing = dict.fromkeys(("value", "low", "high", "equivalent")) | {"reason": "no pair"}
+    equal = half["explanations"]["human"]["equivalence"]
+    equal.append(equal[0] | {"question": "correct_own", "population": nothing})
+    assert judged("C5", half) == "inconclusive"
     assert judged("C6", rated(complete=0.9)) == "not supported"
     assert judged("C6", rated(correct=0.91)) == "inconclusive"
     row = claim_tests.TESTS["C5"](rated())

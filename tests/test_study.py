@@ -181,12 +181,13 @@ def test_time_that_is_up_begins_no_cell(lab, grid):
     assert len(study.finished(RUN, made, 16)[1]) == len(made["cells"])
 
 
-def test_a_cell_that_fails_is_said_and_left_for_the_next_call(lab, grid, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError, FileNotFoundError, ConnectionError])
+def test_a_cell_that_fails_is_said_and_left_for_the_next_call(lab, grid, monkeypatch, error):
     made, fit = grid(), lab.fit
 
     def failing(targets, settings, folder):
         if settings["objective"] == "weighted":
-            raise RuntimeError("out of memory")
+            raise error("out of memory")
         return fit(targets, settings, folder)
 
     monkeypatch.setattr(trial, "fit", failing)
