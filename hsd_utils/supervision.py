@@ -36,8 +36,8 @@ from hsd_utils import (
 from hsd_utils.paths import SPLITS, Run
 
 SOURCES = ("gold", "teacher", "teacher_median", "teacher_soft")
-MARKED = ("human", "quotes", "classifier")  # whose choice of words, all in one form
-REASONS = ("teacher", "narrowed", "brief", "shuffled", *MARKED)
+MARKS = ("human", "quotes", "classifier")  # whose choice of words, all in one form
+REASONS = ("teacher", "narrowed", "brief", "shuffled", *MARKS)
 AT_MOST = {"narrowed": 0.5, "brief": 0.25, "classifier": 0.25}  # of a hateful post in a quote
 
 
@@ -53,7 +53,7 @@ def check(settings: Mapping[str, Any]) -> None:
         raise ValueError("rationalise goes with rationales: for labels alone, label_source: gold")
     if settings["disagreement"] == "rationalise" and settings["label_source"] == "teacher_soft":
         raise ValueError("rationalise goes with hard labels: P(hate) was another's explanation")
-    if settings["rationales"] in MARKED and settings["label_source"] != "gold":
+    if settings["rationales"] in MARKS and settings["label_source"] != "gold":
         raise ValueError("marked words go with the label they were marked for, label_source: gold")
     if settings.get("smoothing") and settings["label_source"] == "teacher_soft":
         raise ValueError("smoothing goes with hard labels: soft ones have a temperature")
@@ -106,7 +106,7 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
         cut = np.nanmedian(p) if settings["label_source"] == "teacher_median" else 0.5
         rows = rows.assign(p_hate=p, label=(p >= cut).astype(int))[~np.isnan(p)]
         rows = rationales.surest(rows, settings["confident"])
-    if settings["rationales"] in MARKED:
+    if settings["rationales"] in MARKS:
         rows = _marked(run, table, settings)
     elif settings["objective"] != "label_only" or settings["tokens_as"]:
         said = _said(run, table, settings)
