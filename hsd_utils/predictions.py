@@ -4,6 +4,9 @@ A row is what ``scoring.Classifier.explain`` gives: id, p_hate, predicted, expla
 offsets of their quotes), reason, generated, generated_reason, repaired, tokens, seconds; of models
 whose quotes are asked for again, requoted.
 
+Where P(hate) could not be read p_hate is null, and predicted is what the threshold makes of 0.5:
+the explanation is of that.  What is measured is ``verdicts``.
+
     rows = predictions.load(run.predictions("student", "eval"))
 """
 
@@ -24,6 +27,25 @@ def write(rows: pd.DataFrame, path: Path) -> None:
 
 def load(path: Path) -> pd.DataFrame:
     return pd.DataFrame(posts.read_rows(path))
+
+
+def ranked(p_hate) -> np.ndarray:
+    """P(hate) (n,) to rank posts by, or to set a threshold: 0.5 where none was read (None, NaN).
+
+    A post without an answer stands in the middle, and its verdict is no verdict (``verdicts``).
+    """
+    p_hate = np.asarray(p_hate, float)
+    return np.where(np.isnan(p_hate), 0.5, p_hate)
+
+
+def verdicts(p_hate, threshold: float) -> np.ndarray:
+    """Verdicts (n,) to measure: 0 or 1, NaN where no P(hate) was read (None, NaN).
+
+    As in ``metrics`` a missing one counts as the wrong label, so that no model gains by silence.
+    """
+    p_hate = np.asarray(p_hate, float)
+    said = pd.Series((p_hate >= threshold).astype(int))
+    return said.where(~np.isnan(p_hate)).to_numpy()
 
 
 def as_generated(label: np.ndarray, rows: pd.DataFrame, resamples: int, seed: int) -> dict:

@@ -1,6 +1,7 @@
 """For tests: an engine that answers by rule at once and remembers what it was asked; samples."""
 
 import re
+import zlib
 from functools import cache
 
 import numpy as np
@@ -86,6 +87,16 @@ class FakeEngine:
         content = request.messages[-1]["content"]
         found = re.search("<post>(.*)</post>", content, re.DOTALL)
         return found[1] if found else content.partition("\n\n")[2]
+
+
+class Lost(dict):
+    """For an engine's ``ends``: of so many texts one, by its letters, is too long for it."""
+
+    def __init__(self, many):
+        super().__init__(many=many)
+
+    def get(self, text, default=None):
+        return "too long" if zlib.crc32(text.encode()) % self["many"] == 0 else default
 
 
 class Letters:

@@ -7,40 +7,23 @@ import json
 import os
 import re
 
+import evaluated
 import numpy as np
 import pandas as pd
 import pytest
-from cells import code, execute
-from evaluated import RUN, fake, prepare
-from fakes import Letters
+from cells import code
+from evaluated import RUN
+from fakes import Lost
 from sklearn.metrics import f1_score
 
-from hsd_utils import claims, encoder, ledger, posts, predictions, sampling
-from hsd_utils import scoring as scores
+from hsd_utils import claims, ledger, posts, predictions, sampling
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """04 and 07 after a run whose first three stages are written by hand."""
-    folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HSD_OUTPUTS", str(folder / "outputs"))
-        patch.setenv("HSD_CACHE", str(folder / "cache"))
-        prepare()
-        patch.setattr(scores, "teacher", lambda asked: fake(0.7, "fake/teacher"))
-        patch.setattr(
-            scores,
-            "student",
-            lambda trained, asked, adapter=None: (
-                fake(0.5, f"fake/{adapter.name}") if adapter else fake(3, "fake/base")
-            ),
-        )
-        patch.setattr(encoder, "load", Letters)
-        names = {"04": execute("04_evaluation", run="toy", resamples=60, retrieved_posts=16)[0]}
-        sizes = {"functional_posts": 60, "unused_posts": 80, "disturbed_posts": 12}
-        sizes |= {"teacher_posts": 20}
-        names["07"], _ = execute("07_generalisation", run="toy", resamples=60, **sizes)
-        yield names, json.loads(RUN.metrics.read_text(), parse_constant=pytest.fail)
+        yield evaluated.done(tmp_path_factory.mktemp("run"), patch)
 
 
 def test_baselines_stand_beside_the_models_with_their_supervision(done):
@@ -246,3 +229,15 @@ def test_files_are_those_listed_and_hold_no_post(done):
     for file in [RUN.metrics, RUN.ledger, *RUN.table("x", "json").parent.iterdir()]:
         content = file.read_text()
         assert not [t for t in texts if t[:30] in content], file.name
+
+
+def test_posts_that_could_not_be_read_count_as_wrong_and_stop_nothing(tmp_path, monkeypatch):
+    names, written = evaluated.done(tmp_path, monkeypatch, teacher=9, base=1, student=5)
+    unread = {name: found["unread"] for name, found in written["models"].items()}
+    texts = names["04"]["held_out"]["text"]
+    told, own = (sum(bool(Lost(n).get(text)) for text in texts) for n in (9, 5))
+    counted = {"teacher": told, "base": len(texts), "student": own, "teacher_platt": told}
+    assert unread == dict.fromkeys(unread, 0) | counted and told and own
+    pairs = [*evaluated.of_04(names["04"], written), *evaluated.of_07(names["07"], written)]
+    for what, found, expected in pairs:
+        assert found == pytest.approx(expected), what

@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 import pytest
 from cells import execute
-from fakes import DONE, FakeEngine, Letters
+from fakes import DONE, FakeEngine, Letters, Lost
 from test_judge import Judge
 
 from hsd_utils import (
@@ -35,6 +35,7 @@ FAITHFUL = {"comprehensiveness", "sufficiency", "hatexscore_adapted", "hatexscor
 BESIDE = {"random_comprehensiveness", "lexicon_comprehensiveness"}
 MEASURES = {"quotes_found", "token_f1", "iou_f1"} | FAITHFUL | BESIDE
 MODELS = ("teacher", "base", "student")
+LOST = {}  # the texts that a model gives no answer to
 
 
 class Rule(dict):
@@ -65,14 +66,16 @@ def ask(tmp_path, monkeypatch):
 
     @contextmanager
     def opened(converse, name, *_, adapter=None, **__):
-        engine = Talker(Rule(by="word"), model=f"fake/{name}{bool(adapter)}")
+        model = f"fake/{name}{bool(adapter)}"
+        engine = Talker(Rule(by="word"), model=model, ends=LOST.get(model))
         with Store.open(engine.identity) as store:
             yield Classifier(engine, store, converse=converse)
 
     teacher = partial(opened, partial(prompts.teacher, shots=2), "teacher")
     monkeypatch.setattr(scoring, "teacher", teacher)
     monkeypatch.setattr(scoring, "student", partial(opened, prompts.student, "student"))
-    return {"teacher": teacher, "base": scoring.student, "student": scoring.student}
+    student = partial(scoring.student, adapter="a-0")
+    return {"teacher": teacher, "base": scoring.student, "student": student}
 
 
 def prepared(ask, table):
@@ -84,7 +87,8 @@ def prepared(ask, table):
     for name, opener in ask.items():
         with opener() as classifier:
             p = classifier.p_hate(sample)
-            rows = classifier.explain(sample, p, p >= 0.5, classifier.generate(sample))
+            said = predictions.ranked(p) >= 0.5
+            rows = classifier.explain(sample, p, said, classifier.generate(sample))
         predictions.write(pd.DataFrame(rows), run.predictions(name, "eval"))
     distil = posts.read_jsonl(run.sample("distil"))
     with ask["teacher"]() as classifier:
@@ -218,6 +222,26 @@ def test_people_count_and_a_judge_is_held_against_them(ask, table, monkeypatch):
     assert "rater-" not in run.manifest.read_text()
     assert any(name.endswith("analysis_plan.yaml") for name in manifest["inputs"])
     assert "ratings/by_rater/ratings.csv" in manifest["outputs"]
+
+
+def test_only_a_model_that_was_read_in_04_has_to_be_read_here(ask, table, monkeypatch):
+    monkeypatch.setitem(LOST, "fake/studentFalse", Lost(1))  # the base: all of them
+    monkeypatch.setitem(LOST, "fake/studentTrue", Lost(3))
+    run = prepared(ask, table)
+    names, _ = executed()
+    counts = [names["told"][name]["p_hate"].notna().sum() for name in MODELS]
+    assert counts[0] == 20 > counts[2] > 10 > counts[1] == 0
+    written = json.loads((run.folder / "explanations.json").read_text(), parse_constant=pytest.fail)
+    none = [m for m, found in written.items() if found["comprehensiveness"]["value"] is None]
+    assert none == ["base"] and 0.5 in names["p_cal"]
+
+
+def test_a_model_that_was_read_in_04_and_is_not_here_stops_the_run(ask, table, monkeypatch):
+    run = prepared(ask, table)
+    monkeypatch.setenv("HSD_CACHE", str(run.folder / "another"))  # no answer of 04 is known,
+    monkeypatch.setitem(LOST, "fake/studentTrue", Lost(1))  # and none comes any more
+    with pytest.raises(AssertionError, match="student: posts without P"):
+        executed()
 
 
 def test_another_margin_than_the_plan_s_is_refused(ask, table):
