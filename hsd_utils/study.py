@@ -191,7 +191,7 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
                 about["quoting"] = faithfulness.quoting(classifier, hateful, used["seed"])
         shutil.rmtree(folder, ignore_errors=True)
     split = np.repeat(splits, [len(samples[s]) for s in splits])
-    rows = table[["id"]].assign(split=split, p_hate=p, unread=np.isnan(p)).fillna({"p_hate": 0.5})
+    rows = table[["id"]].assign(split=split, p_hate=predictions.ranked(p), unread=np.isnan(p))
     on = {s: rows[rows["split"] == s]["p_hate"] for s in splits}
     threshold = metrics.best_threshold(samples["cal"]["label"], on["cal"])
     rows["predicted"] = (rows["p_hate"] >= threshold).astype(int)

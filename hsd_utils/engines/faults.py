@@ -1,6 +1,6 @@
 """What an endpoint's errors mean: one request goes without an answer, or all would be in vain.
 
-except (*faults.PASSING, openai.APIStatusError) as error:
+except Exception as error:
     if not faults.of_one(error):
         raise
 """
@@ -15,7 +15,7 @@ class NotACompletion(Exception):
 
 
 # What may pass; the client has retried it.
-PASSING = (
+_PASSING = (
     TimeoutError,
     NotACompletion,
     openai.APIConnectionError,
@@ -35,4 +35,4 @@ def refused(error: Exception) -> bool:
 def of_one(error: Exception) -> bool:
     """Whether an error, retried, costs one request its answer; all else is for the caller."""
     timed_out = getattr(error, "status_code", None) == 408
-    return isinstance(error, PASSING) or timed_out or refused(error)
+    return isinstance(error, _PASSING) or timed_out or refused(error)

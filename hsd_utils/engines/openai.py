@@ -77,7 +77,7 @@ class Endpoint:
             try:
                 async with asyncio.timeout(self.deadline):
                     put(await self._ask(client, request))
-            except (*faults.PASSING, openai.APIStatusError) as error:
+            except Exception as error:
                 if not faults.of_one(error):
                     raise
                 # It has had its retries: this post is counted as failed, the others go on.
