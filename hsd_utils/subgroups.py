@@ -18,11 +18,11 @@ LEAST = 10  # posts of a label, to rank them against the others
 def cases(posts: pd.DataFrame, models: Mapping[str, Sequence], column: str) -> pd.DataFrame:
     """Share of right verdicts for each value of ``column``, those weakest of the first model first.
 
-    models: name -> verdicts (n,), 0/1 or missing (wrong).  Columns: the value, posts, hateful
-    (share), always_hateful (what always saying hate would get right), and {value, low, high}
-    (Wilson) under each model's name.  A post of several groups ("a, b") counts in each; posts
-    without a value are left out.  Meant for HateCheck's 29 functionalities and 7 targets
-    (Roettger et al. 2021).
+    models: name -> verdicts (n,), 0/1 or missing (wrong).  Columns: the value, posts,
+    always_hateful (the share of hateful posts: what always saying hate gets right), and
+    {value, low, high} (Wilson) under each model's name.  A post of several groups ("a, b") counts
+    in each; posts without a value are left out.  Meant for HateCheck's 29 functionalities and 7
+    targets (Roettger et al. 2021).
     """
     label = posts["label"].to_numpy()
     table = pd.DataFrame({column: _split(posts[column]), "hate": label})
@@ -30,12 +30,12 @@ def cases(posts: pd.DataFrame, models: Mapping[str, Sequence], column: str) -> p
         table[name] = metrics.answers(label, predicted) == label
     rows = []
     for value, part in table.explode(column).groupby(column):
-        hateful = float(part["hate"].mean())
-        row = {column: value, "posts": len(part), "hateful": hateful, "always_hateful": hateful}
+        always = float(part["hate"].mean())
+        row = {column: value, "posts": len(part), "always_hateful": always}
         rows.append(row | {m: statistics.wilson(int(part[m].sum()), len(part)) for m in models})
     first = next(iter(models))
     rows.sort(key=lambda row: (row[first]["value"], row[column]))
-    return pd.DataFrame(rows, columns=[column, "posts", "hateful", "always_hateful", *models])
+    return pd.DataFrame(rows, columns=[column, "posts", "always_hateful", *models])
 
 
 def groups(posts: pd.DataFrame, p_hate, predicted, resamples: int, seed: int) -> pd.DataFrame:

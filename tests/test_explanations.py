@@ -18,6 +18,10 @@ STANCES = {
     "It rejects a hateful claim and so defends them.": 0,
     "The hateful words are quoted only to condemn them.": 0,
     "The insult is aimed at a machine, not at people.": 0,
+    "Slugs, which are not people, are insulted.": 0,
+    "It claims that women are not people.": 1,
+    "It praises migrants.": 0,
+    "It praises the use of violence.": 1,
     "It says 'we attack and insult' to somebody.": None,  # quoted words are not its own
     "The phrase is about the weather.": None,
     "": None,

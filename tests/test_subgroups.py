@@ -31,7 +31,7 @@ def test_cases_come_weakest_first_with_wilson_intervals_beside_always_hateful():
 def test_a_post_of_two_groups_counts_in_both():
     table = subgroups.cases(POSTS, {"m": POSTS["label"]}, "target").set_index("target")
     assert dict(table["posts"]) == {"migrants": 3, "women": 3}
-    assert table.loc["women", "hateful"] == pytest.approx(2 / 3)
+    assert table.loc["women", "always_hateful"] == pytest.approx(2 / 3)
 
 
 def test_no_value_at_all_gives_an_empty_table_with_its_columns():
@@ -105,6 +105,6 @@ def test_few_posts_of_a_label_have_no_auc():
 def test_the_embedded_corpus_has_cases_and_groups():
     table = readers.read("corpus")[0]
     always = subgroups.cases(table, {"m": [1] * len(table)}, "functionality")
-    assert set(always["hateful"]) == {0.0, 1.0}
+    assert set(always["always_hateful"]) == {0.0, 1.0}
     assert [r["value"] for r in always["m"]] == always["always_hateful"].tolist()
     assert len(subgroups.groups(table, table["label"].astype(float), table["label"], 5, 0)) > 5
