@@ -10,7 +10,7 @@ from fakes import Letters
 from scipy.special import expit, logit
 from studied import RUN, Lab
 
-from hsd_utils import encoder, faithfulness, rationales, supervision
+from hsd_utils import encoder, faithfulness, provenance, rationales, supervision
 
 SETTINGS = {"objective": "label_only", "label_source": "gold", "rationales": "teacher"}
 SETTINGS |= {"disagreement": "keep", "noise": 0.0, "temperature": 1.0, "confident": 1.0}
@@ -170,6 +170,20 @@ def test_narrowed_quotes_are_parts_of_the_teacher_s(lab, taught):
     taught(rationales="narrowed", **more)
     # P(hate), what it says, narrower to a half and to a quarter; each kept since.
     assert lab.opened == ["teacher"] * 4
+
+
+def test_the_run_s_student_may_narrow_them_by_its_own_p_hate(lab, taught):
+    student, folder = {"student": {"folder": "run-0"}}, RUN.student("run-0")
+    folder.mkdir(parents=True)
+    (folder / "adapter").touch()
+    provenance.write_json(RUN.results("03_qlora_distillation"), student)
+    for weights in (b"one training", b"one training", b"another"):
+        (folder / "adapter_model.safetensors").write_bytes(weights)
+        rows = taught(rationales="student", objective="weighted", disagreement="rationalise")
+        hateful = rows[rows["label"] == 1]
+        for text, (quote, *_) in zip(hateful["text"], hateful["explanations"], strict=True):
+            assert len(quote["input"].split()) <= max(1, len(text.split()) // 2)
+    assert lab.opened == ["teacher", "run-0", "run-0"]  # what a training chose is kept
 
 
 def test_smaller_sets_lie_within_larger_ones_and_are_balanced(lab):
