@@ -4,12 +4,15 @@ score = classifiers.hub("GroNLP/hateBERT", texts, label, seed=0)
 p_hate = score(["a post"])
 """
 
+import hashlib
+import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from hsd_utils import engines, prompts
+from hsd_utils import engines, paths, prompts
 from hsd_utils.engines import Request
 
 Score = Callable[[Iterable[str]], np.ndarray]
@@ -58,19 +61,40 @@ def hub(name: str, texts: list[str], label: np.ndarray, seed: int) -> Score:
 
 
 def fine_tuned(name, texts: list[str], label: np.ndarray, seed: int) -> Score:
-    """An encoder with a new classification head, all weights trained (FINE_TUNING)."""
-    from datasets import Dataset
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        Trainer,
-        TrainingArguments,
-        set_seed,
-    )
+    """An encoder with a new classification head, all weights trained (FINE_TUNING).
+
+    They are kept in the cache under a hash of all they come from, so that notebooks which compare
+    with the same baseline train it once, and measure one model.
+    """
+    from safetensors.torch import load_model, save_model
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
     set_seed(seed)  # the head's first weights are drawn
     tokenizer = AutoTokenizer.from_pretrained(name)
     model = AutoModelForSequenceClassification.from_pretrained(name, num_labels=2)
+    origin = hashlib.sha256(json.dumps([FINE_TUNING, MAX_TOKENS, seed]).encode())
+    for part in (json.dumps([*texts, *map(int, label)]).encode(), *_weights(model)):
+        origin.update(part)
+    kept = paths.cache() / "fine_tuned" / f"{origin.hexdigest()[:16]}.safetensors"
+    if kept.exists():
+        load_model(model, kept)
+    else:
+        _train(model, tokenizer, texts, label, seed)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        written = kept.with_suffix(f".{os.getpid()}")
+        save_model(model, str(written))
+        os.replace(written, kept)
+    return _classifier(model, tokenizer, [1])
+
+
+def _weights(model) -> Iterable[bytes]:
+    return (weight.float().numpy().tobytes() for weight in model.state_dict().values())
+
+
+def _train(model, tokenizer, texts: list[str], label: np.ndarray, seed: int) -> None:
+    from datasets import Dataset
+    from transformers import Trainer, TrainingArguments
+
     encoded = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)
     rows = Dataset.from_dict({**encoded, "labels": [int(y) for y in label]})
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +111,6 @@ def fine_tuned(name, texts: list[str], label: np.ndarray, seed: int) -> Score:
         )
         # Its own collator pads a batch to its longest post.
         Trainer(model=model, args=arguments, train_dataset=rows, processing_class=tokenizer).train()
-    return _classifier(model, tokenizer, [1])
 
 
 def _as_it_is(name: str) -> Score:

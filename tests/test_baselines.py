@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
-from hsd_utils import baselines, classifiers, contamination, metrics, models, readers
+from hsd_utils import baselines, classifiers, contamination, metrics, models, paths, readers
 
 CHEAP = ("majority", "tfidf_svm", "tfidf_lr")
 
@@ -129,11 +129,18 @@ def tiny(samples, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["minilm", "minilm_head"])
-def test_the_encoder_is_trained_on_the_posts_and_scores_them(samples, tiny, monkeypatch, name):
-    monkeypatch.setattr(models, "fetch", lambda _: tiny)
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    """Few steps, and a cache of the test's own."""
+    monkeypatch.setenv("HSD_CACHE", str(tmp_path))
     steps = {"num_train_epochs": 8, "learning_rate": 3e-3, "per_device_train_batch_size": 16}
     monkeypatch.setattr(classifiers, "FINE_TUNING", steps)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("name", ["minilm", "minilm_head"])
+def test_the_encoder_is_trained_on_the_posts_and_scores_them(samples, tiny, quick, name):
+    quick.setattr(models, "fetch", lambda _: tiny)
     train = samples["distil"]
     found = [baselines.fit(name, train, 0)(train["text"]) for _ in "ab"]
     assert found[0] == pytest.approx(found[1], abs=1e-5)
@@ -141,11 +148,21 @@ def test_the_encoder_is_trained_on_the_posts_and_scores_them(samples, tiny, monk
     assert roc_auc_score(train["label"], found[0]) > (0.9 if name == "minilm" else 0.7)
 
 
-def test_an_encoder_of_the_hub_without_a_head_is_trained_not_taken_as_shipped(
-    samples, tiny, monkeypatch
-):
-    steps = {"num_train_epochs": 8, "learning_rate": 3e-3, "per_device_train_batch_size": 16}
-    monkeypatch.setattr(classifiers, "FINE_TUNING", steps)
+def test_a_training_is_kept_by_all_that_it_comes_from(samples, tiny, quick):
+    train, folder = samples["distil"], paths.cache() / "fine_tuned"
+    texts, label = train["text"].tolist(), train["label"].to_numpy()
+    first = classifiers.fine_tuned(tiny, texts, label, 0)(texts)
+    assert len(list(folder.iterdir())) == 1
+    with quick.context() as again:
+        again.setattr(classifiers, "_train", lambda *_: pytest.fail("trained again"))
+        assert classifiers.fine_tuned(tiny, texts, label, 0)(texts).tolist() == first.tolist()
+    others = [(texts, label, 1), (texts, 1 - label, 0), (texts[::-1], label, 0)]
+    for count, (posts, said, seed) in enumerate(others, start=2):
+        assert classifiers.fine_tuned(tiny, posts, said, seed)(texts).tolist() != first.tolist()
+        assert len(list(folder.iterdir())) == count
+
+
+def test_an_encoder_of_the_hub_without_a_head_is_trained_not_taken_as_shipped(samples, tiny, quick):
     train = samples["distil"]
     found = baselines.fit(str(tiny), train, 0)(train["text"])
     assert roc_auc_score(train["label"], found) > 0.9
