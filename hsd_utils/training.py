@@ -32,7 +32,10 @@ from trl import SFTConfig, SFTTrainer  # noqa: E402
 
 from hsd_utils import objectives  # noqa: E402
 
-PLAIN_ATTENTION = 320  # tokens up to which attention is not fused
+PLAIN_ATTENTION = 320  # tokens up to which attention is not fused on a CPU
+# Plain attention stays in autocast's bfloat16: a tenth of a step less, and a gradient as far from
+# float32's as before (by 3.7% of its length; 3.4%).  The switch is all devices', despite its name.
+torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(not torch.cuda.is_available())
 LORA_TARGETS = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj".split()
 
 
