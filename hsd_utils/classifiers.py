@@ -4,15 +4,13 @@ score = classifiers.hub("GroNLP/hateBERT", texts, label, seed=0)
 p_hate = score(["a post"])
 """
 
-import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from hsd_utils import engines, paths, prompts
+from hsd_utils import engines, models, paths, prompts
 from hsd_utils.engines import Request
 
 Score = Callable[[Iterable[str]], np.ndarray]
@@ -69,13 +67,14 @@ def fine_tuned(name, texts: list[str], label: np.ndarray, seed: int) -> Score:
     from safetensors.torch import load_model, save_model
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
+    from hsd_utils import checkpoints
+
     set_seed(seed)  # the head's first weights are drawn
     tokenizer = AutoTokenizer.from_pretrained(name)
     model = AutoModelForSequenceClassification.from_pretrained(name, num_labels=2)
-    origin = hashlib.sha256(json.dumps([FINE_TUNING, MAX_TOKENS, seed]).encode())
-    for part in (json.dumps([*texts, *map(int, label)]).encode(), *_weights(model)):
-        origin.update(part)
-    kept = paths.cache() / "fine_tuned" / f"{origin.hexdigest()[:16]}.safetensors"
+    recipe = FINE_TUNING | {"tokens": MAX_TOKENS, "seed": seed, "from": models.weights(str(name))}
+    origin = checkpoints.fingerprint(list(zip(texts, label.tolist(), strict=True)), [], **recipe)
+    kept = paths.cache() / "fine_tuned" / f"{origin[:16]}.safetensors"
     if kept.exists():
         load_model(model, kept)
     else:
@@ -85,10 +84,6 @@ def fine_tuned(name, texts: list[str], label: np.ndarray, seed: int) -> Score:
         save_model(model, str(written))
         os.replace(written, kept)
     return _classifier(model, tokenizer, [1])
-
-
-def _weights(model) -> Iterable[bytes]:
-    return (weight.float().numpy().tobytes() for weight in model.state_dict().values())
 
 
 def _train(model, tokenizer, texts: list[str], label: np.ndarray, seed: int) -> None:

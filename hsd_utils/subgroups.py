@@ -30,8 +30,7 @@ def cases(posts: pd.DataFrame, models: Mapping[str, Sequence], column: str) -> p
         table[name] = metrics.answers(label, predicted) == label
     rows = []
     for value, part in table.explode(column).groupby(column):
-        always = float(part["hate"].mean())
-        row = {column: value, "posts": len(part), "always_hateful": always}
+        row = {column: value, "posts": len(part), "always_hateful": float(part["hate"].mean())}
         rows.append(row | {m: statistics.wilson(int(part[m].sum()), len(part)) for m in models})
     first = next(iter(models))
     rows.sort(key=lambda row: (row[first]["value"], row[column]))
