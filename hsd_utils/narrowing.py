@@ -20,21 +20,29 @@ Ask = Callable[[Sequence[str]], np.ndarray]  # texts -> P(hate) (n,)
 
 
 def of_hateful(p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: float = 0.5):
-    """Rationales (label, explanations; a text each), the quotes narrowed where the label is hate.
+    """``of_labels`` where the label is hate: what makes a post harmless is all of it."""
+    return of_labels(p_hate, rows, texts, share, (1,))
+
+
+def of_labels(
+    p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: float, labels: Sequence[int]
+):
+    """Rationales (label, explanations; a text each), the quotes narrowed of posts so labelled.
 
     There no quote has more than ``share`` of the post's words.  One word may always be quoted, a
     quote that does not stand in the post stays, and of quotes that end as the same words the
-    first is kept.  What makes a post harmless is all of it, so quotes of the other label stay.
-    Three questions a quote and round.  Raises ValueError for a share outside (0, 1].
+    first is kept.  Of *not hate* the half is kept without which P(hate) rises most.  Three
+    questions a quote and round.  Raises ValueError for a share outside (0, 1].
     """
     if not 0 < share <= 1:
         raise ValueError(f"quotes of a share of {share}: it must lie in (0, 1]")
-    hateful = np.flatnonzero((rows["label"] == 1).fillna(False))
+    chosen = np.flatnonzero(rows["label"].isin(labels))
+    sign = np.where((rows["label"] == 1).fillna(False), 1, -1)  # of a fall of the label's P
     most = [max(1, int(share * len(spans.words(text)))) for text in texts]
     texts, made = list(texts), [list(told) for told in rows["explanations"]]
     while wide := [
         (post, n)
-        for post in hateful
+        for post in chosen
         for n, quote in enumerate(made[post])
         if _words(texts[post], quote).sum() > most[post]
     ]:
@@ -46,9 +54,9 @@ def of_hateful(p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: flo
         ]
         asked = iter(p_hate(without))
         for (post, n), some in zip(wide, halves, strict=True):
-            left = np.nan_to_num([next(asked) for _ in some], nan=1.0)  # unread: nothing fell
-            made[post][n] = some[left.argmin()]
-    for post in hateful:
+            left = [sign[post] * next(asked) for _ in some]
+            made[post][n] = some[np.nan_to_num(left, nan=1.0).argmin()]  # unread: nothing fell
+    for post in chosen:
         made[post] = _different(made[post])
     return rows.assign(explanations=pd.Series(made, index=rows.index, dtype=object))
 

@@ -37,9 +37,9 @@ from hsd_utils.paths import SPLITS, Run, sha256
 
 SOURCES = ("gold", "teacher", "teacher_median", "teacher_soft")
 MARKS = ("human", "quotes", "classifier")  # whose choice of words, all in one form
-REASONS = ("teacher", "narrowed", "brief", "student", "shuffled", *MARKS)
-# Words of a hateful post in a quote, at most.
-AT_MOST = {"narrowed": 0.5, "student": 0.5, "brief": 0.25, "classifier": 0.25}
+REASONS = ("teacher", "narrowed", "brief", "student", "student_all", "shuffled", *MARKS)
+# Words of a post in a quote, at most; of a hateful one, but for student_all.
+AT_MOST = {"narrowed": 0.5, "student": 0.5, "student_all": 0.5, "brief": 0.25, "classifier": 0.25}
 
 
 def check(settings: Mapping[str, Any]) -> None:
@@ -129,7 +129,7 @@ def _said(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.Data
     reasons, disagreement = settings["rationales"], settings["disagreement"]
     if reasons not in AT_MOST:
         return teacher_says(run, table, disagreement)
-    said = narrower(run, table, disagreement, AT_MOST[reasons], by_student=reasons == "student")
+    said = narrower(run, table, disagreement, reasons)
     if reasons == "brief":  # on a harmless post there is nothing to point at
         told = zip(said["label"], said["explanations"], strict=True)
         said = said.assign(explanations=[quotes if label else [] for label, quotes in told])
@@ -174,24 +174,25 @@ def _read_rationales(asked: Mapping[str, Any], again: bool, table: pd.DataFrame)
     return rows[["id", "label", "explanations"]]
 
 
-def narrower(run: Run, table: pd.DataFrame, disagreement: str, share: float, by_student: bool):
-    """The same, a quote having at most ``share`` of the words of a post that it calls hateful:
+def narrower(run: Run, table: pd.DataFrame, disagreement: str, reasons: str):
+    """The same, a quote having a share of the post's words at most (``AT_MOST`` of ``reasons``):
     those on which the teacher's own P(hate) rests, or that of the run's student."""
     said = teacher_says(run, table, disagreement)
     said, asked = said.merge(table[["id", "text"]], on="id"), teacher(run)
-    what, opened = f"narrower-{share}-{disagreement}", partial(scoring.teacher, asked)
-    if by_student:
+    what, opened = f"narrower-{AT_MOST[reasons]}-{disagreement}", partial(scoring.teacher, asked)
+    if reasons.startswith("student"):
         trained = run.measured("03_qlora_distillation")["student"]
         folder, how = run.student(trained["folder"]), run.measured("04_evaluation")["asked"]
         opened = partial(scoring.student, trained, how, adapter=folder)
         what += f"-{sha256(folder / 'adapter_model.safetensors')[:8]}"
-    return _kept(run, asked, what, said, partial(_read_narrower, opened, share))
+    labels, what = ((0, 1), f"{what}-all") if reasons == "student_all" else ((1,), what)
+    return _kept(run, asked, what, said, partial(_read_narrower, opened, AT_MOST[reasons], labels))
 
 
-def _read_narrower(opened: Callable, share: float, said: pd.DataFrame) -> pd.DataFrame:
+def _read_narrower(opened: Callable, share: float, labels, said: pd.DataFrame) -> pd.DataFrame:
     with opened() as classifier:
-        p_hate = faithfulness.asking(classifier)
-        return narrowing.of_hateful(p_hate, said.drop(columns="text"), said["text"], share)
+        ask, rows = faithfulness.asking(classifier), said.drop(columns="text")
+        return narrowing.of_labels(ask, rows, said["text"], share, labels)
 
 
 def teacher(run: Run) -> dict[str, Any]:

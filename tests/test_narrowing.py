@@ -87,3 +87,21 @@ def test_of_rationales_only_hateful_ones_change():
     made = narrowing.of_hateful(p_hate, rows, [TEXT] * 3, 0.12)
     assert [[q["input"] for q in told] for told in made["explanations"]] == [["rotten"], [TEXT], []]
     assert made.index.equals(rows.index) and made["label"].equals(rows["label"])
+
+
+def test_of_harmless_posts_the_words_stay_without_which_p_hate_rises():
+    text = "they are rotten but I like them all the same"  # "like" tells here
+    rows = pd.DataFrame({"label": [0, 1], "explanations": [told(text, text=text), told(TEXT)]})
+
+    def ask(texts):
+        return p_hate(texts) - 0.1 * np.array(["like" in spans.words(t) for t in texts])
+
+    for labels, kept in (((0, 1), ["like", "rotten"]), ((0,), ["like", TEXT])):
+        made = narrowing.of_labels(ask, rows, [text, TEXT], 0.12, labels)
+        assert [quote["input"] for (quote,) in made["explanations"]] == kept
+
+    def unread(texts):
+        return np.full(len(texts), np.nan)
+
+    made = narrowing.of_labels(unread, rows, [text, TEXT], 0.12, [0])
+    assert made["explanations"][0][0]["input"] == "they"  # unread: nothing rose

@@ -173,16 +173,16 @@ def test_narrowed_quotes_are_parts_of_the_teacher_s(lab, taught):
 
 
 def test_the_run_s_student_may_narrow_them_by_its_own_p_hate(lab, taught):
-    student, folder = {"student": {"folder": "run-0"}}, RUN.student("run-0")
-    folder.mkdir(parents=True)
-    (folder / "adapter").touch()
-    provenance.write_json(RUN.results("03_qlora_distillation"), student)
-    for weights in (b"one training", b"one training", b"another"):
-        (folder / "adapter_model.safetensors").write_bytes(weights)
-        rows = taught(rationales="student", objective="weighted", disagreement="rationalise")
-        hateful = rows[rows["label"] == 1]
-        for text, (quote, *_) in zip(hateful["text"], hateful["explanations"], strict=True):
-            assert len(quote["input"].split()) <= max(1, len(text.split()) // 2)
+    provenance.write_json(RUN.results("03_qlora_distillation"), {"student": {"folder": "run-0"}})
+    weights = RUN.student("run-0") / "adapter_model.safetensors"
+    (weights.parent / "adapter").mkdir(parents=True)
+    more = {"objective": "weighted", "disagreement": "rationalise"}
+    for training, kind in ((b"1", "student"), (b"1", "student"), (b"2", "student_all")):
+        weights.write_bytes(training)
+        rows = taught(rationales=kind, **more)
+        rows = rows[(rows["label"] == 1) | (kind == "student_all")]
+        for text, quotes in zip(rows["text"], rows["explanations"], strict=True):
+            assert all(len(q["input"].split()) <= max(1, len(text.split()) // 2) for q in quotes)
     assert lab.opened == ["teacher", "run-0", "run-0"]  # what a training chose is kept
 
 
