@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -82,15 +81,12 @@ class Fits:
 
     def __init__(self, patch, cores=2, gpu=False, available=20e9, failing=()):
         self.asked, self.ended, self.working, self.most = [], [], 0, 0
-        self.lock, self.failing, self.threads_here = threading.Lock(), failing, []
+        self.lock, self.failing = threading.Lock(), failing
         self.together = threading.Barrier(2)
-        memory = SimpleNamespace(available=available, rss=1e9)
-        process = SimpleNamespace(memory_info=lambda: memory)
         patch.setattr("torch.get_num_threads", lambda: cores)
-        patch.setattr("torch.set_num_threads", self.threads_here.append)
         patch.setattr("torch.cuda.is_available", lambda: gpu)
+        memory = SimpleNamespace(available=available)
         patch.setattr(trial.psutil, "virtual_memory", lambda: memory)
-        patch.setattr(trial.psutil, "Process", lambda: process)
         patch.setattr(trial, "fit", self.fit)
 
     def fit(self, targets, settings, folder, threads):
@@ -108,47 +104,36 @@ class Fits:
         return {"tokens": 10 * settings["seed"]}
 
 
-def begin(tmp_path, *seeds):
-    return trial.begin_seeds({}, {"alpha": 0.5}, {seed: tmp_path / f"x-{seed}" for seed in seeds})
+def folders(tmp_path, *seeds):
+    return {seed: tmp_path / f"x-{seed}" for seed in seeds}
 
 
-def test_further_seeds_train_beside_the_first_with_a_share_of_the_cores(tmp_path, monkeypatch):
-    fits = Fits(monkeypatch, cores=7)
-    others = begin(tmp_path, 3, 1)
-    for _ in range(200):  # nobody waits for them yet
-        if len(fits.ended) == 2:
-            break
-        time.sleep(0.05)
+def test_further_seeds_are_trained_side_by_side_with_a_share_of_the_cores(tmp_path, monkeypatch):
+    fits = Fits(monkeypatch, cores=5)
+    made = trial.fit_seeds({}, {"alpha": 0.5}, folders(tmp_path, 3, 1), 2)
     assert fits.most == 2 and sorted(fits.asked) == [(1, "x-1", 2), (3, "x-3", 2)]
-    assert fits.threads_here == [2]
-    made = [{"seed": 3, "folder": "x-3", "tokens": 30}, {"seed": 1, "folder": "x-1", "tokens": 10}]
-    assert others() == made and fits.threads_here == [2, 7]
-    assert others() == made and len(fits.asked) == 2  # the cell run again
-    assert begin(tmp_path)() == []
+    assert made == [
+        {"seed": 3, "folder": "x-3", "tokens": 30},
+        {"seed": 1, "folder": "x-1", "tokens": 10},
+    ]
+    assert trial.fit_seeds({}, {}, {}, 2) == []
 
 
-@pytest.mark.parametrize("why", [{"gpu": True}, {"available": 12e9}])
-def test_on_a_gpu_and_where_memory_is_for_one_they_wait_and_go_one_by_one(
-    tmp_path, monkeypatch, why
+@pytest.mark.parametrize(
+    "at_once, why", [(2, {"gpu": True}), (2, {"cores": 1}), (2, {"available": 15e9}), (1, {})]
+)
+def test_on_a_gpu_and_where_there_is_no_room_they_go_one_by_one(
+    tmp_path, monkeypatch, at_once, why
 ):
-    fits = Fits(monkeypatch, cores=5, **why)
-    others = begin(tmp_path, 1, 2)
-    assert not fits.asked and fits.threads_here == [5]
-    assert len(others()) == 2
+    fits = Fits(monkeypatch, **why)
+    assert len(trial.fit_seeds({}, {}, folders(tmp_path, 1, 2), at_once)) == 2
     assert fits.most == 1 and fits.asked == [(1, "x-1", None), (2, "x-2", None)]
-
-
-def test_no_more_begin_than_memory_allows(tmp_path, monkeypatch):
-    fits = Fits(monkeypatch, available=25e9)
-    assert len(begin(tmp_path, 1, 2, 3, 4)()) == 4
-    assert fits.most == 2 and {threads for *_, threads in fits.asked} == {1}
 
 
 def test_one_that_fails_says_so_and_the_other_ends(tmp_path, monkeypatch):
     fits = Fits(monkeypatch, failing=[1])
-    others = begin(tmp_path, 1, 2)
     with pytest.raises(RuntimeError, match="training in x-1 failed: its words"):
-        others()
+        trial.fit_seeds({}, {}, folders(tmp_path, 1, 2), 2)
     assert fits.ended == [2]
 
 
