@@ -45,7 +45,7 @@ LORA_TARGETS = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj".split()
 def in_float32() -> bool:
     """Whether to multiply in float32: on a CPU that is slower in bfloat16, found by trying.
 
-    Without AMX an Intel took 1.8 times as long, one without AVX512-BF16 five times.
+    An Intel without AMX took 1.8 times as long, held to AVX-512 without its BF16 five times.
     """
     if torch.cuda.is_available():
         return False

@@ -34,6 +34,7 @@ def test_a_student_that_cannot_be_loaded_says_why(tmp_path, monkeypatch):
         training.probe_from_disk(tmp_path, [])
 
 
+HALF = torch.bfloat16
 TEXTS = "the tea is warm|a red bus came|we like rain|my cat naps|two and two|good day".split("|")
 # Whatever is said is hate: nonsense that no model believes before it is taught.
 ROWS = [
@@ -163,6 +164,13 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, taught, tmp_path):
     assert again.args.restore_callback_states_from_checkpoint  # see test_checkpoints
 
 
+def first(trainer):
+    """Loss and gradient of the only step."""
+    trainer.train()
+    (entry,) = [e for e in trainer.state.log_history if "grad_norm" in e]
+    return [entry["loss"], float(entry["grad_norm"])]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", ["weighted", "task_prefix"])
 def test_accumulated_batches_weigh_what_one_large_batch_does(loaded, tmp_path, objective):
@@ -170,10 +178,34 @@ def test_accumulated_batches_weigh_what_one_large_batch_does(loaded, tmp_path, o
     for batch, accumulation in ((6, 1), (2, 3)):
         more = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
         trainer = start(loaded, tmp_path / str(batch), objective, max_steps=1, **more)
-        trainer.train()
-        (entry,) = [e for e in trainer.state.log_history if "grad_norm" in e]
-        found[batch] = [entry["loss"], float(entry["grad_norm"])]
+        found[batch] = first(trainer)
     assert found[6] == pytest.approx(found[2], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "slow, gpu, wide", [(HALF, 0, True), (torch.float32, 0, False), (HALF, 1, False)]
+)
+def test_a_cpu_multiplies_in_what_is_faster_there(monkeypatch, slow, gpu, wide):
+    def timer(_, globals):
+        took = SimpleNamespace(median=2.0 if globals["a"].dtype == slow else 1.0)
+        return SimpleNamespace(blocked_autorange=lambda: took)
+
+    monkeypatch.setattr(training, "Timer", timer)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: bool(gpu))
+    assert training.in_float32.__wrapped__() is wide
+
+
+@pytest.mark.slow
+def test_in_either_precision_the_first_step_is_the_same(loaded, tmp_path, monkeypatch):
+    found, wide = {}, training.in_float32()
+    for asked in (wide, not wide):
+        monkeypatch.setattr(training, "in_float32", lambda asked=asked: asked)
+        model = loaded if asked == wide else untaught()
+        narrow = any(weight.dtype == HALF for weight in model[0].parameters())
+        trainer = start(model, tmp_path / str(asked), max_steps=1)
+        assert trainer.args.bf16 == narrow == (not asked)
+        found[asked] = first(trainer)
+    assert found[True] == pytest.approx(found[False], rel=0.05)
 
 
 @pytest.mark.slow
