@@ -143,7 +143,8 @@ def quoting(done: Sequence[Mapping]) -> pd.DataFrame:
     made = []
     for row in done:
         if found := row.get("quoting"):
-            shares = {k: found[k] / max(1, found["quotes"]) for k in ("found", "whole")}
+            n = found["quotes"] or np.nan  # of no quotes there is no share
+            shares = {k: found[k] / n for k in ("found", "whole")}
             narrow = found.get("narrowed", dict.fromkeys(LEAD, bootstrap.absent("not measured")))
             about = {"cell": row["name"], "seed": row["seed"], "quotes": found["quotes"]}
             measured = [way[k] for way in (found, narrow) for k in LEAD]

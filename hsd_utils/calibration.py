@@ -26,7 +26,7 @@ def temperature(label, p_hate) -> float:
     """The T that minimises the log loss of sigmoid(logit(p) / T) (Guo et al. 2017, section 4.2).
 
     T above 1 makes scores milder.  It lies within TEMPERATURES: scores that rank at random or
-    backwards end at the upper bound, those that separate all posts at the lower.
+    backwards end at the upper bound; of those that separate all posts any low T is as good.
     """
     label, p_hate = metrics.needed("calibration", label, p_hate, "brier")
 
@@ -38,7 +38,7 @@ def temperature(label, p_hate) -> float:
 
 
 def scaled(p_hate, t: float) -> np.ndarray:
-    """P(hate) (n,) at temperature ``t``; their order, and so ROC-AUC, stays."""
+    """P(hate) (n,) at temperature ``t``: no two change places, the surest may become equal."""
     return expit(_odds(p_hate)[:, 0] / t)
 
 
@@ -73,9 +73,11 @@ def error(label, p_hate, bins: int = metrics.BINS) -> dict[str, float]:
     Bins hold equally many posts, ties staying together.  With share w, mean score s and hateful
     share y of a bin of n posts, the debiased square is sum w [(s - y)^2 - y (1 - y) / (n - 1)]
     (Broecker 2012; Kumar, Liang and Ma 2019, section 5), unbiased and so at times negative:
-    ``squared`` keeps it, ``debiased`` is its root, 0 where it is negative.
+    ``squared`` keeps it, ``debiased`` is its root, 0 where it is negative.  A bin of one post
+    cannot be debiased, so there are at most half as many bins as posts.
     """
     label, p_hate = metrics.needed("calibration error", label, p_hate, "ece")
+    bins = max(1, min(bins, len(label) // 2))
     edges = np.unique(np.quantile(p_hate, np.linspace(0, 1, bins + 1)[1:-1]))
     place = np.searchsorted(edges, p_hate, "right")
     by_bin = pd.DataFrame({"y": label, "s": p_hate}).groupby(place)
@@ -97,6 +99,7 @@ def risk_coverage(label, p_hate, threshold: float) -> pd.DataFrame:
     room = np.where(hate, 1 - threshold, threshold)
     sure = np.divide(np.abs(p_hate - threshold), room, out=np.ones_like(p_hate), where=room > 0)
     wrong = pd.Series((hate != label).astype(float))
+    sure = sure.round(12)  # as sure but for rounding
     wrong = wrong.groupby(sure).transform("mean").to_numpy()[np.argsort(-sure, kind="stable")]
     kept = np.arange(1, len(label) + 1)
     return pd.DataFrame({"coverage": kept / len(label), "risk": wrong.cumsum() / kept})

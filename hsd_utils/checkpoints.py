@@ -59,5 +59,6 @@ def train(trainer, folder: Path, fingerprint: str) -> None:
         if finished.exists() or control["args"].get("should_training_stop"):
             trainer._load_best_model()
             return
+    finished.unlink(missing_ok=True)  # of a training whose checkpoints are gone
     trainer.train(resume_from_checkpoint=checkpoint)
     finished.touch()

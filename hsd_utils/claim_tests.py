@@ -39,9 +39,8 @@ def verdict(found: Mapping[str, Any], null: float = 0.0) -> str:
 
 def compared(row: Mapping[str, Any], experiment: str, supervision, file, note: str) -> dict:
     """A row from a comparison: difference, low, high, p_value and, where corrected, p_holm."""
-    named = {"p": row.get("p_value"), "Holm": row.get("p_holm")}
-    shown = {k: f"{p:.3f}" if p >= 0.001 else "<0.001" for k, p in named.items() if p is not None}
-    told = [f"{name} {p}" for name, p in shown.items()]
+    ps = {"p": row.get("p_value"), "Holm": row.get("p_holm")}
+    told = [f"{k} {p:.3f}" if p >= 0.001 else f"{k} <0.001" for k, p in ps.items() if p is not None]
     return _row(experiment, _valued(row), None, supervision, file, "; ".join([note, *told]))
 
 
@@ -87,7 +86,8 @@ def _teacher(found, gold: bool = False) -> dict:
     learned = found["models"]["student"]["supervision"]
     if (learned == "gold") != gold:
         return _untested(experiment, f"the student of this run learned {learned} labels")
-    posts = found.get("sampling", {"sizes": {"distil": 0}})["sizes"]["distil"]
+    taught = {"examples": 0, "objective": ""} | found.get("student", {})
+    posts = taught["examples"] // (1 + (taught["objective"] == "task_prefix"))  # two a post there
     note = f"{posts:,} posts learned from, " * (posts > 0) + _trainings(pair)
     alike = found.get("supervised_alike", {}).get("retrieved", {"posts": 0})
     if gold and alike["posts"]:  # the teacher is given the same labels, too

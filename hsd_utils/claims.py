@@ -37,7 +37,7 @@ SAYS = {
 }
 FILE, PAGE = "claims.json", "claims.md"
 PAPER = ("llama-3-70b-instruct", "llama-3-8b-instruct")
-PAPER_EVAL = 2000  # posts
+PAPER_EVAL = 1900  # posts: so many of its 2,001 a balanced sample can have
 RULE = """\
 *Supported*: the interval lies beyond the null value on the claimed side (and Holm's p-value, \
 where the plan corrects, below alpha). *Not supported*: it lies on the other side. \

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +123,10 @@ class Detector:
 def _as_given(quote: dict[str, Any], cleaned: str, text: str) -> dict[str, Any]:
     """The quote with its place in the text as given.
 
-    By whole words where it stands in the cleaned text alone: it has a mention or a link in it.
+    By whole words where it stands so in the cleaned text alone: it has a mention or a link in it.
     """
     place = asdict(verdict.locate(quote["input"], text))
-    if place["how"] is None and quote["how"] is not None:
+    if place["how"] in (None, "fuzzy") and quote["how"] is not None:
         words = spans.as_given(text)
         first = len(cleaned[: quote["start"] + 1].split()) - 1
         last = len(cleaned[: quote["end"]].split()) - 1
@@ -148,6 +148,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--id-column", help="(default: id, where there is one)")
     options = parser.parse_args(arguments)
     try:
+        if options.output.resolve() == options.posts.resolve():
+            raise ValueError("the verdicts would replace the posts: name another file by -o")
         detector = Detector.of_run(options.run, options.engine, options.model)
         needed = filter(None, [options.text_column, options.id_column])
         frame, counts = tables.load(options.posts, [*needed], ["id"])
@@ -171,10 +173,11 @@ def _write(detector: Detector, frame: pd.DataFrame, options: argparse.Namespace)
     known = frame.get(options.id_column or "id")
     ids = frame.index + 1 if known is None else known.fillna("")
     verdicts = detector.read(frame[options.text_column])
+    first = [*islice(verdicts, 1)]  # where the same command is at work this raises, before it opens
     with open(part, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
-        for row, (key, found) in enumerate(zip(ids, verdicts, strict=True), 1):
+        for row, (key, found) in enumerate(zip(ids, chain(first, verdicts), strict=True), 1):
             done += found["label"] is not None
             told = found["explanations"]
             record = found | {
@@ -183,11 +186,15 @@ def _write(detector: Detector, frame: pd.DataFrame, options: argparse.Namespace)
                 "quotes": " | ".join(e["input"] for e in told if e["how"] is not None),
                 "explanation": " ".join(e["explanation"] for e in told),
             }
-            safe = spreadsheet.neutralise
-            writer.writerow({k: safe(v) if isinstance(v, str) else v for k, v in record.items()})
+            writer.writerow({k: _safe(v) if isinstance(v, str) else v for k, v in record.items()})
             file.flush()
     part.replace(options.output)
     return done
+
+
+def _safe(cell: str) -> str:
+    """No formula, and no lone surrogate, which cannot be written."""
+    return spreadsheet.neutralise(cell.encode("utf-8", "replace").decode())
 
 
 if __name__ == "__main__":

@@ -56,20 +56,20 @@ NAMES = {name: group for group, names in GROUPS.items() for name in names.split(
 # are those of ASCII: re.I alone takes İ for i, and ``lower`` makes something else of it.
 _GROUP = re.compile(rf"\b(?ai:{'|'.join(sorted(NAMES, key=len, reverse=True))})\b")
 
-# What an explanation concludes.  Words that deny or oppose an attack outweigh words of attack,
-# since who denies one has to name it.
+# What an explanation concludes.  Denial outweighs words of attack: it has to name what it denies.
 _NO_HATE = re.compile(
     r"\b(?:no|not an?|without an?y?) (?:\w+ ){0,2}(?:hate|attack|insult|threat|harm)"
-    r"|\bnot (?:\w+ ){0,3}(?:hate|hateful|attack\w*|target\w*|demean\w*|insult\w*|groups?"
-    r"|protected|the writer's)\b|(?<!(?<!which )are )\bnot (?:\w+ ){0,3}people\b"
+    r"|\bnot (?!only|just)(?:\w+ ){0,3}(?:hate|hateful|attack\w*|target\w*|demean\w*|insult\w*"
+    r"|groups?|protected|the writer's)\b|(?<!(?<!which )are )\bnot (?:\w+ ){0,3}people\b"
+    r"|\bnot? (?!only|just)(?:\w+ ){0,3}(?:offens|derogat|discrimin|violen|contempt|degrad|dehuman)"
     r"|\bno (?:\w+ )?(?:groups?|one|people|person) (?:of people )?(?:\w+ )?(?:is|are)\b"
     r"|\bno protected group|\bnobody (?:is|was)\b|\bno[nt]-?hateful|\bdefen[ds]\w*|\breject\w*"
-    r"|\bcondemn\w*|\bcounter-speech|\boppos(?:es|ing)|\bspeaks (?:well|proudly)"
-    r"|\bprais\w+\b(?! (?:\w+ ){0,4}(?:attack|death|harm|kill|murder|violen))|\bstands up"
-    r"|\bsame rights|\b(?:attacks?|against|demeans?) (?:no|nobody|any)\b|\bneutral\b|\bharmless\b"
+    r"|\bcondemn\w*|\bcounter-speech|\boppos(?:es|ing)|\bspeaks (?:well|proudly)|\bstands up"
+    r"|\bprais\w+\b(?! (?:\w+ ){0,4}(?:attack|death|harm|kill|murder|violen))|\bneutral\b"
+    r"|\bdemands? (?:\w+ ){2,4}same rights|\b(?:attacks?|against|demeans?) (?:no|nobody|any)\b"
     r"|\bnothing (?:\w+ ){0,2}(?:bad|against|hateful)|\bwithout (?:\w+ ){0,2}(?:sharing|attack\w*)"
     r"|\bpositive\b|\btakes the side|\bin jest\b|\bwas wrong\b|\bhonest question|\bgiven up\b"
-    r"|\bfriendly\b(?! frame)|\bnot for (?:an |belonging)|\bno judgement",
+    r"|\bfriendly\b(?! frame)|\bnot for (?:an |belonging)|\bno judgement|\bharmless\b",
     re.I,
 )
 _HATE = re.compile(

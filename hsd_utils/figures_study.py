@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import cycle
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
@@ -36,7 +37,7 @@ def factor(rows: Sequence[dict], baseline: str = "", width: float = PAGE) -> Fig
 def _interval(axes, at: int, found: dict, color: str, marker: str) -> None:
     reach = [[found["value"] - found["low"]], [found["high"] - found["value"]]]
     look = {"color": color, "marker": marker, "capsize": 2, "ls": ""}
-    axes.errorbar([found["value"]], [at], xerr=reach, **look)
+    axes.errorbar([found["value"]], [at], xerr=np.clip(reach, 0, None), **look)  # of rounding
 
 
 def _named(row: dict) -> str:
@@ -78,7 +79,9 @@ def learning_curve(rows: Sequence[dict], width: float = COLUMN) -> Figure:
         reach = [found["value"] - found["low"], found["high"] - found["value"]]
         style = {"marker": marker, "color": BLIND[place], "capsize": 2}
         style["label"] = f"labels: {source.replace('_', ', ')}"
-        axes.errorbar(mine["n"] * 1.04 ** (place - middle), found["value"], reach, **style)
+        axes.errorbar(
+            mine["n"] * 1.04 ** (place - middle), found["value"], np.clip(reach, 0, None), **style
+        )
     for name, metrics in zip(untaught["name"], untaught["metrics"], strict=True):
         axes.axhline(metrics["roc_auc"]["value"], color="black", lw=0.9, ls=":", label=name)
     axes.set(xscale="log", xlabel="posts learned from", ylabel="ROC-AUC on dev")

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from hsd_utils import bootstrap, contamination, prompts, statistics
+from hsd_utils import bootstrap, contamination, predictions, prompts, statistics
 from hsd_utils.scoring import Classifier, Converse
 
 AS_TAUGHT = "as taught"
@@ -69,11 +69,9 @@ def _begun(converse: Converse, sentence: str) -> Converse:
 def p_hate(
     classifier: Classifier, changes: Mapping[str, Callable], posts: pd.DataFrame
 ) -> dict[str, np.ndarray]:
-    """P(hate) (n,) of the posts under each of ``swaps``."""
-    return {
-        name: replace(classifier, converse=change(classifier.converse)).p_hate(posts)
-        for name, change in changes.items()
-    }
+    """P(hate) (n,) of the posts under each of ``swaps``, 0.5 where none could be read."""
+    changed = {n: replace(classifier, converse=c(classifier.converse)) for n, c in changes.items()}
+    return {name: predictions.ranked(asked.p_hate(posts)) for name, asked in changed.items()}
 
 
 def moves(

@@ -27,7 +27,7 @@ REQUIRED = ("id", "source", "text", "label", "group")
 OPTIONAL = ("target", "agreement", "rationale", "explanation", "functionality", "language")
 COLUMNS = REQUIRED + OPTIONAL
 
-_WORD = regex.compile(r"\p{L}[\p{L}\p{M}\p{N}]{2,}")
+_WORD = regex.compile(r"\p{L}[\p{L}\p{M}\p{N}\p{Cf}]{2,}")  # a joiner hides no word
 _SHOWN_CHARACTERS = 280
 
 
@@ -35,7 +35,8 @@ def make(rows: pd.DataFrame | Iterable[dict], source: str | None = None) -> pd.D
     """A checked table of exactly ``COLUMNS`` with a fresh index, from a frame or dicts.
 
     ``source`` is used where the rows name none.  A missing id becomes ``<source>-<row>`` (rows
-    counted from 0), a missing group the id, a missing optional value NA ([] for a rationale).
+    counted from 0; ``<source>-row<row>`` where others have one), a missing group the id, a missing
+    optional value NA ([] for a rationale).
     Other columns are left out.  Raises ValueError as ``check`` does.
     """
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), dtype=object)
@@ -45,7 +46,8 @@ def make(rows: pd.DataFrame | Iterable[dict], source: str | None = None) -> pd.D
     table["source"] = _strings(frame.get("source"), frame.index)
     if source is not None:
         table["source"] = table["source"].fillna(source)
-    numbered = table["source"] + "-" + frame.index.to_series().astype("str")
+    mark = "-row" if "id" in frame else "-"  # beside given ids, none of theirs
+    numbered = table["source"] + mark + frame.index.to_series().astype("str")
     table["id"] = _strings(frame.get("id"), frame.index).fillna(numbered)
     table["text"] = _strings(frame["text"], frame.index)
     table["label"] = _labels(frame["label"])

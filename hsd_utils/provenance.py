@@ -83,7 +83,7 @@ def stale(run: Run, stage: str, parameters: Mapping[str, Any]) -> str | None:
     if not path.exists():
         return "not run yet"
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         recorded = {key: manifest[key] for key in ("parameters", "notebook", "modules")}
         known, files = recorded["parameters"], manifest["inputs"] | manifest["outputs"]
         changed = [k for k, v in parameters.items() if k not in known or known[k] != v]
@@ -135,10 +135,10 @@ def assemble(run: Run) -> dict[str, Any]:
         # Left out: a stage that has not run, is under way, or whose files are damaged, and one
         # whose inputs were made anew since: its numbers are about something else.
         with suppress(OSError, ValueError):
-            manifest = json.loads(run.stage_manifest(stage).read_text())
+            manifest = json.loads(run.stage_manifest(stage).read_text(encoding="utf-8"))
             if _changed(run, manifest["inputs"]):
                 continue
-            metrics |= json.loads(run.results(stage).read_text())
+            metrics |= json.loads(run.results(stage).read_text(encoding="utf-8"))
             stages[stage] = manifest
     write_json(run.metrics, metrics)
     latest = max(stages.values(), key=lambda s: s["finished"], default={})

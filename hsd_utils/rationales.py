@@ -2,8 +2,8 @@
 
 One row a post: id, gold (0/1), said (0/1 or NA, what the teacher said by itself), label (what its
 explanations explain: the same unless it was asked again), p_hate, explanations (with the
-offsets of their quotes), reason (why the answer could not be used), repaired, rationalised (asked
-again with the gold label given), tokens and seconds.
+offsets of their quotes), reason (why what it said by itself could not be used), repaired (that),
+rationalised (asked again, it explains the gold label), tokens and seconds.
 
     rows = rationales.read(sample, p_hate, answers)
     rationales.write(rationales.resolve(rows, "drop"), run.rationales("distil"))
@@ -129,7 +129,8 @@ def rationalised(
         if again["label"] != post.label:
             again = {}
         else:
-            again |= {"rationalised": True, "said": table.at[post.id, "said"]}
+            by_itself = {name: table.at[post.id, name] for name in ("said", "reason", "repaired")}
+            again |= by_itself | {"rationalised": True}
         for name, value in (again | paid).items():
             table.at[post.id, name] = value
     return table.reset_index(drop=True)

@@ -16,6 +16,8 @@ from typing import Any
 
 import regex
 
+from hsd_utils import verdict
+
 RUN = 5  # words in a row that no released text may share with its post; fewer in a shorter post
 SHORT = 3  # words of the shortest post that is looked for in what is not about it
 # Where words are written without spaces, each character counts as one.
@@ -103,7 +105,9 @@ def _place(words: str, text: str, start: int, end: int) -> list[int] | None:
 
 
 def _words(text: str) -> list[tuple[str, int, int]]:
-    return [(match[0].casefold(), *match.span()) for match in _WORD.finditer(text)]
+    """Words as ``verdict.locate`` compares them, whatever their letters' form, and their places."""
+    found = (("".join(map(verdict.fold_char, m[0])), *m.span()) for m in _WORD.finditer(text))
+    return [word for word in found if word[0]]
 
 
 def _standing(copy: list, said: list) -> Iterator[int]:

@@ -100,8 +100,8 @@ def draw(
     """
     if table["label"].nunique() < 2:
         raise ValueError(
-            f"all {len(table)} posts have label {table['label'].iloc[0]}: a balanced sample needs "
-            "both; check the label column and label_mapping"
+            f"all {len(table)} posts have label {table['label'].unique().tolist()}: a balanced "
+            "sample needs both; check the label column, label_mapping, posts that have either label"
         )
     sources, splits = sorted(table["source"].unique()), list(sizes)
     needed = quotas(sizes, sources, only or {})

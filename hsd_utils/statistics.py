@@ -95,6 +95,8 @@ def hierarchical(label, a, b, *, metric="macro_f1", resamples: int = 2000, seed:
     sides = [[checked(label, row) for row in side] for side in (a, b)]
     if not all(sides) or any(row is None for side in sides for row in side):
         raise ValueError("each side needs at least one training, with scores where they are used")
+    if reason := metrics.unmeasured(metric, label, sides[0][0]):
+        raise ValueError(f"no {metric} to compare: {reason}")
     generator, drawn = np.random.default_rng((seed, 1)), []
 
     def measured(weights):  # (rows, trainings) of each side

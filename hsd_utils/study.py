@@ -196,8 +196,8 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
     threshold = metrics.best_threshold(samples["cal"]["label"], on["cal"])
     rows["predicted"] = (rows["p_hate"] >= threshold).astype(int)
     predictions.write(rows, run.study(f"{digest}.jsonl"))
-    label, p = samples["dev"]["label"], on["dev"]
-    judged = metrics.classification(label, p, p >= threshold, seed=used["seed"])
+    label, said = samples["dev"]["label"], predictions.verdicts(p, threshold)[split == "dev"]
+    judged = metrics.classification(label, on["dev"], said, seed=used["seed"])
     learned = objectives.taught_by(used["label_source"], used["disagreement"])
     about |= {"key": digest, "seed": cell["seed"], "posts": size, "changes": cell["changes"]}
     return about | {

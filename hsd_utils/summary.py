@@ -99,19 +99,21 @@ def paired(
     """
     valued = {(f["b"], f["metric"]): f | {"value": f["difference"]} for f in comparisons}
     rows = [
-        {
-            "pair": f"{found['a']} - {found['b']}",
-            "macro-F1 difference": valued[found["b"], "macro_f1"],
-            "ROC-AUC difference": valued.get((found["b"], "roc_auc")),
-            "p (bootstrap)": found["p_value"],
-            "p (McNemar, first training)": found["mcnemar"]["p_value"],
-            "claim": found["claim"],
-            "p (Holm, of the claim)": (family or {}).get(found["claim"], found["p_holm"]),
-        }
+        (
+            f"{found['a']} - {found['b']}",
+            valued[found["b"], "macro_f1"],
+            valued.get((found["b"], "roc_auc")),
+            found["p_value"],
+            found["mcnemar"]["p_value"],
+            found["claim"],
+            (family or {}).get(found["claim"], found["p_holm"]),
+        )
         for found in comparisons
         if found["metric"] == "macro_f1"
     ]
-    return pd.DataFrame(rows)
+    names = ["pair", "macro-F1 difference", "ROC-AUC difference", "p (bootstrap)"]
+    names += ["p (McNemar, first training)", "claim", "p (Holm, of the claim)"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def _further(cases: Mapping[str, Any], rare: Mapping[str, Any]) -> pd.DataFrame:

@@ -148,7 +148,10 @@ def _main(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     rows, fresh, keys = [], iter(texts), count()
 
     def ask(request, chunk: list[str]) -> list:
-        return list(engine([request(str(next(keys)), text) for text in chunk]))
+        answers = list(engine([request(str(next(keys)), text) for text in chunk]))
+        if lost := sum(answer.finish == "failed" for answer in answers):
+            raise RuntimeError(f"{lost} of {len(chunk)} posts had no answer: no time to tell")
+        return answers
 
     for mode, request in requests.items():
         ask(request, [next(fresh)])  # warm: kernels compiled, the shared prefix cached

@@ -9,7 +9,6 @@ is never guessed: the failure has a reason, to be counted and shown.
 """
 
 import json
-import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -17,6 +16,7 @@ from typing import Annotated, Literal
 from unicodedata import category, combining, normalize
 
 import json_repair
+import regex
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from rapidfuzz import fuzz
 
@@ -153,7 +153,7 @@ def _once(pairs: list[tuple]) -> dict:
 
 # A key and its value wherever they stand, but not inside a (properly escaped) quote.  The last
 # alternative takes what is neither a closed string nor a closed word: a value that is cut off.
-_LABEL = re.compile(
+_LABEL = regex.compile(
     r"""(?<!\\)(["']?)\bhate_speech\1\s*:\s*("[^"]*"|'[^']*'|\w+(?=\s*[,}])|.{0,20})"""
 )
 _CUT = "\ue000"  # private use: put after the answer, it lands in the string that was cut off
@@ -202,13 +202,13 @@ def locate(quote: str, text: str) -> Quote:
         if how is None:
             return Quote()
         first, last = at[start], at[end - 1] + 1
-        while last < len(text) and (combining(text[last]) or not _fold_char(text[last])):
+        while last < len(text) and (combining(text[last]) or not fold_char(text[last])):
             last += 1  # accents and invisible characters belong to the letter before them
     return Quote(first, last, how, whole=text[first:last].strip() == text.strip())
 
 
 def _find(needle: str, hay: str) -> int:
-    match = re.search(rf"(?<!\w){re.escape(needle)}(?!\w)", hay)
+    match = regex.search(rf"(?<!\w){regex.escape(needle)}(?!\w)", hay)  # \w has vowel signs too
     return match.start() if match else hay.find(needle)
 
 
@@ -222,15 +222,15 @@ def _alike(needle: str, hay: str) -> tuple[int, int, str | None]:
     # the window found is as long as the quote: move its ends to those of words
     start = found.dest_start + (hay[found.dest_start] == " ")
     end = found.dest_end - (hay[found.dest_end - 1] == " ")
-    start -= len(re.search(r"(\b\w{1,4})?$", hay[:start])[0])
-    return start, end + len(re.match(r"(\w{1,4}\b)?", hay[end:])[0]), "fuzzy"
+    start -= len(regex.search(r"(\b\w{1,4})?$", hay[:start])[0])
+    return start, end + len(regex.match(r"(\w{1,4}\b)?", hay[end:])[0]), "fuzzy"
 
 
 _ALIKE = str.maketrans("‘’‚‛´`“”„‟«»‐‑‒–—−‹›⟦", "''''''\"\"\"\"\"\"------<>[")
 
 
 @lru_cache(maxsize=8192)
-def _fold_char(char: str) -> str:
+def fold_char(char: str) -> str:
     """One character as compared: without case or form; "" if it is invisible."""
     kind = category(char)
     if kind == "Cf" or "\ufe00" <= char <= "\ufe0f":
@@ -243,7 +243,7 @@ def _fold(text: str) -> tuple[str, list[int]]:
     """The text as compared, runs of white space as one, and where each character was."""
     folded, at = [], []
     for index, char in enumerate(text):
-        for part in _fold_char(char):
+        for part in fold_char(char):
             if part != " " or (folded and folded[-1] != " "):
                 folded.append(part)
                 at.append(index)

@@ -7,6 +7,9 @@ from aiohttp import web
 
 from hsd_utils import verdict
 
+NO_FIELD = 400  # what is said of a field that it does not know
+LISTED = True  # whether tokens beside the one written are told
+
 
 class FaultyServer:
     """Answers by rule; ``faults`` maps a post to what goes wrong before it is answered.
@@ -79,10 +82,11 @@ class FaultyServer:
     async def _answer(self, request, body, post):
         begun = body["messages"][-1]["role"] == "assistant"
         if begun and not self.begins:
-            error = {"error": {"message": "continue_final_message: unknown field"}}
-            return web.json_response(error, status=400)
+            error = {"detail": [{"loc": ["continue_final_message"], "msg": "extra_forbidden"}]}
+            return web.json_response(error, status=NO_FIELD)
         if "response_format" in body and not self.schemas:
-            return web.json_response({"error": {"message": "response_format: no"}}, status=400)
+            error = {"detail": [{"loc": ["response_format"], "msg": "extra_forbidden"}]}
+            return web.json_response(error, status=NO_FIELD)
         if planned := self.faults.get(post):
             fault = planned.pop(0)
             if fault == "hang":
@@ -113,7 +117,7 @@ class FaultyServer:
             top = [{"token": t, "logprob": p, "bytes": None} for t, p in self._top()]
             said = ['{"', "hate", '_speech":', ' "']
             plain = [{"token": t, "logprob": 0.0, "bytes": None, "top_logprobs": []} for t in said]
-            found = {**top[0], "top_logprobs": top}
+            found = {**top[0], "top_logprobs": top if LISTED else None}
             choice["logprobs"] = {"content": [found] if begun else [*plain, found]}
         return web.json_response({**self._shell(post), "choices": [choice]})
 

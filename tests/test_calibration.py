@@ -116,3 +116,17 @@ def test_the_report_fits_on_cal_only():
 def test_without_scores_it_says_so():
     with pytest.raises(ValueError, match="no calibration error: no scores"):
         calibration.error([0, 1], None)
+
+
+def test_posts_that_are_equally_sure_share_their_errors_whatever_rounding_does():
+    for label in ([1, 1], [0, 0]):
+        curve = calibration.risk_coverage(label, [0.3, 0.7], 0.5)
+        assert curve["risk"].tolist() == [0.5, 0.5]
+
+
+def test_few_posts_have_no_bins_of_one():
+    generator, squares = np.random.default_rng(0), []
+    for _ in range(300):
+        p = generator.uniform(size=14)
+        squares.append(calibration.error(generator.uniform(size=14) < p, p)["squared"])
+    assert abs(np.mean(squares)) < 0.02  # with ten bins 0.06

@@ -125,3 +125,13 @@ def test_what_is_finished_is_taken_from_where_it_lies_by_now(tmp_path):
     shutil.rmtree(tmp_path / "there" / "checkpoints" / "checkpoint-2")  # the best of them
     with pytest.raises(FileNotFoundError, match="checkpoint-2 is gone from there: remove that"):
         trained(tmp_path / "there")
+
+
+def test_a_training_begun_again_without_its_checkpoints_is_not_finished(tmp_path):
+    whole = trained(tmp_path / "one")
+    shutil.rmtree(tmp_path / "one" / "checkpoints")
+    toy = Toy(tmp_path / "one")
+    toy.add_callback(Killed())
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.train(toy, tmp_path / "one", "one")
+    assert trained(tmp_path / "one") == whole

@@ -200,3 +200,31 @@ def test_teacher_and_base_read_posts_too(toy, monkeypatch, model, settings):
     (found,) = Detector.of_run("demo", model=model).read(["awful people"])
     assert (found["p_hate"], found["label"]) == (0.6, 0) and toy.opened[0][2] == settings
     assert found["explanations"][0]["explanation"] == "because it is False"
+
+
+def test_posts_are_not_replaced_by_their_verdicts(toy, tmp_path, capsys):
+    posts = write(tmp_path / "posts.csv", ["good"])
+    before = posts.read_bytes()
+    assert main([str(posts), "-o", f"{tmp_path}/./posts.csv"]) == 1
+    assert "would replace the posts" in capsys.readouterr().err and posts.read_bytes() == before
+
+
+def test_a_second_start_leaves_what_the_first_has_written(toy, tmp_path, monkeypatch):
+    posts, part = write(tmp_path / "posts.csv", ["good"]), tmp_path / "out.csv.part"
+    part.write_text("rows of the first")
+    busy = RuntimeError("the answers are in use by process 1")
+
+    def read(self, texts):
+        raise busy
+        yield
+
+    monkeypatch.setattr(Detector, "read", read)
+    assert main([str(posts), "-o", str(tmp_path / "out.csv")]) == 1
+    assert part.read_text() == "rows of the first"
+
+
+def test_an_id_that_cannot_be_written_stops_nothing(toy, tmp_path):
+    posts = tmp_path / "posts.jsonl"
+    posts.write_text('{"text": "good", "id": "\\ud83d"}\n')
+    assert main([str(posts), "-o", str(tmp_path / "out.csv")]) == 0
+    assert rows(tmp_path / "out.csv")[0]["id"] == "?"

@@ -28,3 +28,11 @@ def test_a_quote_that_slipped_is_asked_for_again(toy, monkeypatch):
     (found,) = Detector.of_run("demo").read(["awful people"])
     (quote,) = found["explanations"]
     assert (quote["input"], quote["how"], found["label"]) == ("awful people", "exact", 1)
+
+
+def test_a_quote_that_stands_exactly_in_the_cleaned_text_is_not_looked_for_by_likeness():
+    given = "look https://example.org/a/very/long/path/here they are all vermin"
+    cleaned = sampling.clean_text(given)
+    place = asdict(verdict.locate("http they are all vermin", cleaned))
+    found = detect._as_given({"input": "http they are all vermin", **place}, cleaned, given)
+    assert found["how"] == "exact" and given[found["start"] :].startswith("https://example.org")

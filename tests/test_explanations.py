@@ -22,6 +22,10 @@ STANCES = {
     "It claims that women are not people.": 1,
     "It praises migrants.": 0,
     "It praises the use of violence.": 1,
+    "The post does not contain any offensive language or attacks on a group.": 0,
+    "There is no derogatory language here.": 0,
+    "It not only insults immigrants but calls for violence.": 1,
+    "It denies women the same rights as men.": 1,
     "It says 'we attack and insult' to somebody.": None,  # quoted words are not its own
     "The phrase is about the weather.": None,
     "": None,

@@ -1,5 +1,6 @@
 """Another policy in the prompt: what is asked, of which posts, and what counts as following it."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -78,3 +79,16 @@ def test_one_verdict_changed_is_counted_either_way():
     first, second = policy.moves(posts, p, 0.5, resamples=50, seed=0)
     assert first["flipped"]["value"] == 0.5 and first["fall"]["value"] == pytest.approx(-0.1)
     assert second["posts"] == 1 and second["fall"]["value"] is None  # one post has no interval
+
+
+@dataclass
+class Unread:
+    converse: object = None
+
+    def p_hate(self, _):
+        return [None, 0.9]
+
+
+def test_what_could_not_be_read_is_taken_for_a_half():
+    found = policy.p_hate(Unread(), {"as taught": lambda converse: converse}, POSTS)
+    assert found["as taught"].tolist() == [0.5, 0.9]

@@ -94,3 +94,8 @@ def test_show_escapes_and_masks():
     assert "alert" not in hidden and "a••••" in hidden
     assert "<script>" not in shown and "&lt;script&gt;alert" in shown
     assert "tex2jax_ignore" in shown and len(shown) < 1500
+
+
+def test_a_joiner_hides_no_word_from_the_mask():
+    masked = posts.mask("wo\u200crd f\u200dub")
+    assert masked[0] == "w" and set(masked.split()[0][1:]) == set(masked.split()[1][1:]) == {"•"}

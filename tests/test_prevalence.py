@@ -114,3 +114,11 @@ def test_what_cannot_be_is_refused():
         prevalence.table([1, 1], None, [1, 1], [0.1])
     with pytest.raises(ValueError, match="no simulation: no scores"):
         prevalence.simulate([0, 1], None, prevalence=0.1, volume=1, cost_missed=1, cost_alarm=1)
+
+
+def test_rounding_makes_none_of_equals_the_cheapest():
+    label = [0, 0, 1, 0, 1, 0, 1, 1, 0, 1]
+    p_hate = [0.86, 0.47, 0.83, 0.52, 0.96, 0.72, 0.91, 0.94, 0.8, 0.12]
+    asked = {"prevalence": 0.5, "volume": 1e5, "cost_missed": 1, "cost_alarm": 1}
+    found = prevalence.cheapest(prevalence.simulate(label, p_hate, **asked, review_minutes=1))
+    assert found["threshold"] == 0.91 and found["alerts"] == pytest.approx(30_000)

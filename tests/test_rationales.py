@@ -106,11 +106,13 @@ def test_rationalised_rows_replace_those_that_differed():
     b, d, f = (table[table["id"] == key].iloc[0] for key in "bdf")
     assert (b["label"], b["explanations"][0]["input"], b["seconds"]) == (1, "rot", 4.0)
     assert d["label"] == 1 and d["gold"] == 0  # it insists: as it was, though asked twice
+    # Why its own answer could not be used is not forgotten.
+    assert (f["reason"], f["repaired"]) == ("not json", rows().iloc[-1]["repaired"])
     first = rows().set_index("id")
     for key, row in zip("bdf", (b, d, f), strict=True):
         for name in rationales.PAID:
             assert row[name] == first.at[key, name] + getattr(again[key], name)
-    assert f["label"] == 1 and f["reason"] is None and b["p_hate"] == 0.4
+    assert f["label"] == 1 and b["p_hate"] == 0.4
     assert rationales.resolve(table, "rationalise")["id"].tolist() == list("abcef")
     # Agreement is that of the teacher left to itself.
     assert rationales.ledger(table, SAMPLE)["agrees_with_gold"] == pytest.approx(3 / 6)

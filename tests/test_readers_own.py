@@ -110,3 +110,24 @@ def test_unknown_and_repeated_sources(data):
         readers.read([own, own])
     with pytest.raises(ValueError, match="no source named"):
         readers.read([])
+
+
+def test_texts_in_bytes_are_read_and_lists_of_tokens_refused(tmp_path):
+    path = tmp_path / "own.parquet"
+    pd.DataFrame({"text": [b"kind", b"bad \xff", None], "label": [0, 1, 1]}).to_parquet(path)
+    table, counts = readers.read(path)
+    assert list(table["text"]) == ["kind", "bad \ufffd", ""]
+    assert counts["own"]["undecodable"] == 1
+    pd.DataFrame({"text": [["so", "kind"]], "label": [0]}).to_parquet(path)
+    with pytest.raises(ValueError, match="row 1: its text is a list"):
+        readers.read(path)
+
+
+def test_a_label_that_is_no_word_beside_others_is_named(data):
+    with pytest.raises(ValueError, match=r"row 3: beside hate, .* stands the label ''"):
+        readers.read(data("own.csv", "text,label\na,hate\nb,normal\nc,\n"))
+
+
+def test_a_blank_id_takes_none_that_is_given(data):
+    table, _ = readers.read(data("own.csv", "id,text,label\n1,a,0\n,b,1\n3,c,0\n"))
+    assert list(table["id"]) == ["own-1", "own-row1", "own-3"]

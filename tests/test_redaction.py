@@ -128,3 +128,12 @@ def test_so_is_everything_else(told):
     for files, about in (({"f": [{"note": told}]}, {}), ({}, {"stages": [told]})):
         with pytest.raises(ValueError, match="would tell words of a post"):
             redaction.refuse_text(files, about, TEXTS)
+
+
+@pytest.mark.parametrize("style", [0xFEE0, 0x1D400 - 0x41])  # full width, mathematical bold
+def test_styled_letters_hide_no_shared_words(style):
+    words = "those people all must go now"
+    styled = "".join(chr(ord(c.upper()) + style) if c != " " else c for c in words)
+    parts = redaction.strip(f"Says that {words}.", styled)
+    assert "people" not in "".join(part for part in parts if isinstance(part, str))
+    assert redaction.fill(parts, styled) == f"Says that {styled}."

@@ -193,7 +193,7 @@ def test_quotas_fill_with_little_slack(seed):
 
 
 def test_refusals_say_what_is_missing():
-    with pytest.raises(ValueError, match="all 5 posts have label 1"):
+    with pytest.raises(ValueError, match=r"all 5 posts have label \[1\]"):
         sampling.draw(toy({("a", 1): 5}), {"eval": 2}, seed=1)
     table = toy({("a", 0): 30, ("a", 1): 9})
     with pytest.raises(ValueError, match="a has 9 posts of label 1, 15 asked for.*smaller samples"):

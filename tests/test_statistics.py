@@ -191,3 +191,9 @@ def test_too_few_posts_detect_nothing():
     assert statistics.detectable(40, 0.2) < 0.2
     with pytest.raises(ValueError, match="above 0"):
         statistics.detectable(0, 0.1)
+
+
+def test_posts_of_one_label_compare_nothing_that_needs_both():
+    a, b = [[0.1, 0.9, 0.2, 0.3]], [[0.9, 0.8, 0.9, 0.9]]
+    with pytest.raises(ValueError, match="no roc_auc to compare: only one class"):
+        statistics.hierarchical([1] * 4, a, b, metric="roc_auc", seed=0)

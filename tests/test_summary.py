@@ -152,3 +152,7 @@ def test_the_scale_follows_the_ledger():
     # 2,000 posts: 1.6 million tokens there and 0.1 million back
     assert table.iloc[0].tolist()[1:3] == pytest.approx([1.6, 0.1])
     assert table.iloc[0].tolist()[-1] == pytest.approx(1.6 * 0.5 + 0.1 * 2)
+
+
+def test_no_pair_is_a_table_all_the_same():
+    assert summary.paired([]).empty and "pair" in summary.paired([])

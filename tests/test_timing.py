@@ -103,11 +103,12 @@ def test_a_model_is_timed_as_it_was_taught(monkeypatch):
     asked = []
 
     class Fake:
-        batch, files, constrained = 1, [], False
+        batch, files, constrained, finish = 1, [], False, "stop"
 
         def __call__(self, requests):
             asked.extend(requests)
-            return [SimpleNamespace(prompt_tokens=1, answer_tokens=1)] * len(requests)
+            answer = SimpleNamespace(prompt_tokens=1, answer_tokens=1, finish=self.finish)
+            return [answer] * len(requests)
 
     monkeypatch.setattr(engines, "load", lambda *_, **settings: Fake())
     texts = [f"post number {n}" for n in range(8)]
@@ -119,6 +120,9 @@ def test_a_model_is_timed_as_it_was_taught(monkeypatch):
     assert {row["mode"] for row in timing._main(last, texts)["rows"]} == {"with explanation"}
     for engine in timing.ELSEWHERE:
         assert timing._main(SPEC | {"engine": engine}, texts)["peak_bytes"] is None
+    monkeypatch.setattr(Fake, "finish", "failed")
+    with pytest.raises(RuntimeError, match="1 of 1 posts had no answer"):
+        timing._main(SPEC, texts)
 
 
 def test_a_model_that_runs_elsewhere_is_not_timed_in_the_common_engine():

@@ -171,3 +171,9 @@ def test_what_a_model_saw_is_found_again(text, data):
 def test_quotes_lists_every_explanation_with_its_place():
     rows = verdict.quotes(verdict.Parsed(1, PAIR + [{"input": "zz", "explanation": ""}]), "x a")
     assert [(r["start"], r["end"], r["how"]) for r in rows] == [(2, 3, "exact"), (None, None, None)]
+
+
+def test_a_vowel_sign_belongs_to_its_word():
+    text = "\u0939\u092e\u0947\u0902 \u0939\u092e \u091a"
+    found = verdict.locate("\u0939\u092e", text)
+    assert (found.start, found.end) == (5, 7)

@@ -24,12 +24,24 @@ _PASSING = (
     openai.ConflictError,
 )
 # A refusal of one request: too long for the model, or kept out by a hosted service's filter.
-_OF_ONE = re.compile(r"context.?(?:length|size|window)|content.?(?:filter|management)", re.I)
+_OF_ONE = re.compile(
+    r"context.?(?:length|size|window)|content.?(?:filter|management)"
+    r"|data.?inspection|inappropriate content|flagged",
+    re.I,
+)
+# A field that it does not know, or a request that it does not take.
+REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
 
 
 def refused(error: Exception) -> bool:
     """Whether an endpoint refuses this request and may take others."""
-    return isinstance(error, openai.BadRequestError) and bool(_OF_ONE.search(str(error)))
+    refusals = (*REFUSALS, openai.PermissionDeniedError)
+    return isinstance(error, refusals) and bool(_OF_ONE.search(told(error)))
+
+
+def told(error: openai.APIStatusError) -> str:
+    """An error's message and body, whatever the shape in which an endpoint gives its reason."""
+    return f"{error} {error.body}"
 
 
 def of_one(error: Exception) -> bool:

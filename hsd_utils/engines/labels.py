@@ -35,7 +35,8 @@ def shares(logprobs, choices: Sequence[str]) -> list[float]:
 
     That is the only token of an answer that was begun, whatever it is, else the first that
     begins one of the words.  A word that a server does not list has at most what is left, and
-    at most the least that is listed.  Empty where it gave none or no label was reached.
+    at most the least that is listed.  Empty where it gave none, or none above 0, or no label was
+    reached.
     """
     content = getattr(logprobs, "content", None) or []
     for token in content:
@@ -60,7 +61,8 @@ def schema(choices: Sequence[str]) -> dict:
 
 
 def _top(token) -> dict[str, float]:
-    return {t.token: math.exp(t.logprob) for t in (token, *token.top_logprobs)}
+    listed = (token, *(token.top_logprobs or ()))
+    return {t.token: math.exp(t.logprob) for t in listed if t.logprob is not None}
 
 
 def _whole(token, choices: Sequence[str]) -> list[float]:
@@ -76,7 +78,7 @@ def _shares(token, choices: Sequence[str]) -> list[float]:
         listed = [sum(p for t, p in top.items() if _begins(t, word)) for word in choices]
     unlisted = min(*top.values(), max(0.0, 1 - sum(top.values())), 1.0)
     mass = [p or unlisted for p in listed]
-    return [p / sum(mass) for p in mass]
+    return [p / sum(mass) for p in mass] if top and sum(mass) else []
 
 
 def _begins(token: str, word: str) -> bool:

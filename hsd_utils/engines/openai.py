@@ -14,6 +14,7 @@ import logging
 import os
 import queue
 import random
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -118,12 +119,12 @@ class Endpoint:
 
     async def _complete(self, client, request: Request):
         model = self.identity["model"]
-        if request.prefill and self.begins:
+        if request.prefill and self.begins and (self.weighs or not request.choices):
             try:
                 got = await self._create(client, body(request, model, begun=True))
                 if not request.choices or labels.begun(got):
                     return got
-            except openai.BadRequestError as error:
+            except faults.REFUSALS as error:
                 if faults.refused(error):
                     raise
                 self.begins = False  # it knows no such fields
@@ -133,8 +134,8 @@ class Endpoint:
         asked = body(request, model, self.schemas)
         try:
             return await self._create(client, asked)
-        except openai.BadRequestError as error:
-            refused = "response_format" in str(error) or "schema" in str(error)
+        except faults.REFUSALS as error:
+            refused = re.search("response_format|schema", faults.told(error))
             if "response_format" not in asked or not refused:
                 raise
             # What it writes without a schema is parsed, and repaired, like any answer.
@@ -229,7 +230,7 @@ def load(
     connect = partial(
         openai.AsyncOpenAI,
         base_url=address(base_url),
-        api_key=os.environ.get("OPENAI_API_KEY", "none"),
+        api_key=os.environ.get("OPENAI_API_KEY") or "none",
         timeout=timeout,
         max_retries=retries,
     )

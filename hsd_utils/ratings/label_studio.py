@@ -81,7 +81,7 @@ def _rows(task: dict, annotation: dict) -> list[dict]:
     empty = "skip" if annotation.get("was_cancelled") else None
     head = {name: task["data"].get(name) for name in ("kind", "sheet", "item")} | {"rater": rater}
     rows = {side: head | {"side": side} | dict.fromkeys(QUESTIONS, empty) for side in SIDES}
-    for answer in annotation["result"]:
+    for answer in [] if empty else annotation["result"]:
         side, _, question = answer["from_name"].partition("_")
         if answer["type"] == "choices" and side in rows and question in QUESTIONS:
             before = [rows[side][question]] if rows[side][question] not in (None, "skip") else []

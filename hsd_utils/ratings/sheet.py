@@ -120,7 +120,7 @@ def _blinded(pairs: list, generator: np.random.Generator) -> tuple[list[dict], l
         expected = row["check"] and {side: row["check"][name] for side, name in sides.items()}
         key.append({"item": item} | row | sides | {"check": expected})
     content = json.dumps(items, sort_keys=True).encode()
-    sheet = hashlib.sha256(content).hexdigest()[:12]
+    sheet = "s" + hashlib.sha256(content).hexdigest()[:11]  # no number to a spreadsheet
     return [{"sheet": sheet} | item for item in items], [{"sheet": sheet} | row for row in key]
 
 

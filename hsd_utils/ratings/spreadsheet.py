@@ -26,6 +26,7 @@ _BREAKS = r"\t\r\n\v\f\x85\u2028\u2029"
 _BEGINS = rf"(?:\A|(?<=[;,{_BREAKS}]))"  # where one of the usual separators has a cell begin
 # Spaces and quotation marks may be dropped from a cell's beginning; breaks begin one themselves.
 _FORMULA = re.compile(rf"\A(?=[\t\r])|{_BEGINS}(?='|(?:\"|[^\S{_BREAKS}])*[=+\-@＝＋－＠])")
+_NUMBER = re.compile(r"[\d\seE.,:/-]*\d[\d\seE.,:/-]*")
 _ADDED = re.compile(rf"{_BEGINS}'")
 
 
@@ -62,7 +63,10 @@ def write(items: list[dict], path: Path, rater: str, given: pd.DataFrame | None 
                 row |= _shown(item, side)
                 answers = done.get((item["item"], side), {})
                 row |= {question: answers.get(question) or "" for question in QUESTIONS}
-                writer.writerow({name: neutralise(cell) for name, cell in row.items()})
+                row = {name: neutralise(cell) for name, cell in row.items()}
+                # A spreadsheet makes a date or a number of 9/11, and saves that.
+                dated = {name: f"'{row[name]}" for name in SHOWN if _NUMBER.fullmatch(row[name])}
+                writer.writerow(row | dated)
 
 
 def read(path: Path, items: list[dict]) -> pd.DataFrame:

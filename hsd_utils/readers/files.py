@@ -82,7 +82,8 @@ def find(name: str) -> Path:
         damaged = "the copy in the cache is damaged, and " if cached.is_file() else ""
         raise _not_found(name, f"{damaged}HF_HUB_OFFLINE is set")
 
-    import pooch  # here, since it brings in the network libraries
+    import pooch  # here, since they bring in the network libraries
+    import requests
 
     try:
         pooch.retrieve(
@@ -93,7 +94,10 @@ def find(name: str) -> Path:
             downloader=pooch.HTTPDownloader(timeout=(5, 30)),
         )
     except (OSError, ValueError) as error:
-        reason = "no network" if isinstance(error, OSError) else "not the published bytes"
+        reason = "not the published bytes"
+        if isinstance(error, OSError):
+            offline = isinstance(error, requests.RequestException)
+            reason = "no network" if offline else f"the cache: {error.strerror}"
         raise _not_found(name, f"{reason}: {type(error).__name__}") from error
     return cached
 

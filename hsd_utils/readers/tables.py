@@ -44,8 +44,17 @@ def own(
         frame[known] = frame[known].replace("", np.nan)
     frame = frame.rename(columns={text_column: "text", label_column: "label"})
     frame["text"] = frame["text"].fillna("")
+    listed = frame["text"].map(lambda text: isinstance(text, list | dict | np.ndarray))
+    if listed.any():
+        raise ValueError(f"{path}, row {listed.argmax() + 1}: its text is a list: join its words")
     words = frame["label"].astype("str").str.strip().str.lower()
-    if words.isin(CLASSES).all():
+    if (known := words.isin(CLASSES)).any():
+        if not known.all():
+            row = (~known).argmax()
+            raise ValueError(
+                f"{path}, row {row + 1}: beside {', '.join(CLASSES)} stands the label "
+                f"{frame['label'].iloc[row]!r}: write one of these, or leave the row out"
+            )
         frame["class"] = words
     return frame, counts
 
@@ -83,8 +92,8 @@ def _decoded(column: pa.ChunkedArray) -> tuple[pd.Series, np.ndarray]:
         return column.cast(pa.string()).to_pandas().astype("str"), np.zeros(len(column), bool)
     except pa.ArrowInvalid:
         values = column.to_pylist()
-        texts = [value.decode("utf-8", "replace") for value in values]
-        changed = [t.encode() != v for t, v in zip(texts, values, strict=True)]
+        texts = [None if v is None else v.decode("utf-8", "replace") for v in values]
+        changed = [t is not None and t.encode() != v for t, v in zip(texts, values, strict=True)]
         return pd.Series(texts, dtype="str"), np.array(changed)
 
 
@@ -178,9 +187,15 @@ def _parquet(path: Path, needed: tuple, wanted: tuple):
     try:
         columns = _columns(path, pa.parquet.read_schema(path).names, needed, wanted)
         table = pa.parquet.read_table(path, columns=columns)
-        return table.to_pandas(ignore_metadata=True), {}, 0  # rows from 0, not pandas' own index
     except pa.ArrowInvalid:
         raise ValueError(f"{path} is not a Parquet file, or a damaged one") from None
+    frame = table.to_pandas(ignore_metadata=True)  # rows from 0, not pandas' own index
+    undecodable = np.zeros(len(frame), bool)
+    for name in columns:
+        if pa.types.is_binary(table[name].type) or pa.types.is_large_binary(table[name].type):
+            frame[name], bad = _decoded(table[name])
+            undecodable |= bad
+    return frame, {}, int(undecodable.sum())
 
 
 def _columns(path: Path, found: list, needed: tuple, wanted: tuple) -> list[str]:
