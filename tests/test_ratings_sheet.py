@@ -13,7 +13,7 @@ from test_layers import HEAVY
 
 from hsd_utils import posts, ratings
 from hsd_utils.paths import Run
-from hsd_utils.ratings import sheet
+from hsd_utils.ratings import sheet, spreadsheet
 
 
 def test_the_same_seed_gives_the_same_sheet_and_another_another():
@@ -179,3 +179,14 @@ def test_the_package_imports_nothing_heavy_and_no_widgets():
     code += f"print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_a_cell_that_a_spreadsheet_takes_for_a_date_or_a_number_is_text(tmp_path):
+    items, _ = drawn(texts=["9/11", "1e5", "08:30", "nine eleven"] * 4, n=12, checks=0)
+    spreadsheet.write(items, tmp_path / "sheet.csv", "rater-0a1b2c")
+    written = pd.read_csv(tmp_path / "sheet.csv", dtype=str)
+    assert set(written["text"]) == {"'9/11", "'1e5", "'08:30", "nine eleven"}
+    texts = {item["item"]: item["text"] for item in items}
+    back = written["text"].map(spreadsheet.restore)
+    assert list(back) == list(written["item"].map(texts))
+    assert not written["sheet"].str.fullmatch(r"\d+(e\d+)?").any()
