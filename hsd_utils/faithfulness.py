@@ -141,7 +141,7 @@ def quoting(classifier: Classifier, posts: pd.DataFrame, seed: int, tried: int =
     rows = pd.DataFrame(classifier.explain(posts, classifier.p_hate(posts), hateful))
     counted = explanations.features(posts, rows)[["quotes", "found", "whole"]].sum()
     ask = asking(classifier)
-    narrow = narrowing.of_hateful(ask, rows.assign(label=hateful), texts)
+    narrow = narrowing.narrowed(ask, rows.assign(label=hateful), texts)
     found = []
     for given in (rows, narrow):
         measured = measure(ask, texts, hateful, marks(texts, given, {}), tried, seed)

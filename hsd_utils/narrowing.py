@@ -5,7 +5,7 @@ such a quote is halved until it has no more than a share of the post's words: of
 middle and last half the one is kept without which P(hate) falls most.  It stays within
 what the model chose, and nobody has to label anything.
 
-    rows = narrowing.of_hateful(faithfulness.asking(classifier), rows, texts)
+    rows = narrowing.narrowed(faithfulness.asking(classifier), rows, texts)
 """
 
 from collections.abc import Callable, Sequence
@@ -19,15 +19,11 @@ from hsd_utils import spans, verdict
 Ask = Callable[[Sequence[str]], np.ndarray]  # texts -> P(hate) (n,)
 
 
-def of_hateful(p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: float = 0.5):
-    """``of_labels`` where the label is hate: what makes a post harmless is all of it."""
-    return of_labels(p_hate, rows, texts, share, (1,))
-
-
-def of_labels(
-    p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: float, labels: Sequence[int]
+def narrowed(
+    p_hate: Ask, rows: pd.DataFrame, texts: Sequence[str], share: float = 0.5, labels=(1,)
 ):
-    """Rationales (label, explanations; a text each), the quotes narrowed of posts so labelled.
+    """Rationales (label, explanations; a text each), the quotes narrowed where ``labels`` has the
+    label: only of hate, unless asked, since what makes a post harmless is all of it.
 
     There no quote has more than ``share`` of the post's words.  One word may always be quoted, a
     quote that does not stand in the post stays, and of quotes that end as the same words the

@@ -49,6 +49,8 @@ def make(rows: pd.DataFrame | Iterable[dict], source: str | None = None) -> pd.D
     mark = "-row" if "id" in frame else "-"  # beside given ids, none of theirs
     numbered = table["source"] + mark + frame.index.to_series().astype("str")
     table["id"] = _strings(frame.get("id"), frame.index).fillna(numbered)
+    listed = frame["text"].map(lambda text: isinstance(text, list | dict | np.ndarray))
+    refuse(listed, "the text is a list", "join its words")
     table["text"] = _strings(frame["text"], frame.index)
     table["label"] = _labels(frame["label"])
     table["group"] = _strings(frame.get("group"), frame.index).fillna(table["id"])
@@ -71,17 +73,17 @@ def check(table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         raise ValueError("no posts: the table has columns but no rows; give at least one post")
     for column in REQUIRED:
-        _refuse(table[column].isna(), f"{column!r} is missing", "fill it or leave the row out")
+        refuse(table[column].isna(), f"{column!r} is missing", "fill it or leave the row out")
     _labels(table["label"])
-    _refuse(table["id"].duplicated(), "the id is used twice", "make ids unique", table["id"])
+    refuse(table["id"].duplicated(), "the id is used twice", "make ids unique", table["id"])
     if "agreement" in table:
         outside = (table["agreement"] < 0) | (table["agreement"] > 1)
-        _refuse(outside, "'agreement' is not between 0 and 1", "give a share of annotators")
+        refuse(outside, "'agreement' is not between 0 and 1", "give a share of annotators")
     if "rationale" in table:
         pairs = zip(table["rationale"], table["text"], strict=True)
         wrong = [not all(0 <= a < b <= len(text) for a, b in spans or ()) for spans, text in pairs]
         advice = "give pairs 0 <= start < end <= length of the text"
-        _refuse(np.array(wrong), "a rationale lies outside the text", advice)
+        refuse(np.array(wrong), "a rationale lies outside the text", advice)
     return table
 
 
@@ -188,7 +190,7 @@ def _need(frame: pd.DataFrame, columns: Iterable[str]) -> None:
         )
 
 
-def _refuse(bad, what: str, advice: str, values=None) -> None:
+def refuse(bad, what: str, advice: str, values=None) -> None:
     rows = np.flatnonzero(np.asarray(bad, dtype=bool))
     if len(rows):
         first = [
@@ -205,7 +207,7 @@ def _labels(labels: pd.Series) -> pd.Series:
     known = {text: names.get(str(text).strip().lower()) for text in texts.unique()}
     numbers = texts.map(known)
     advice = "write 1 for hate and 0 for not hate"
-    _refuse(numbers.isna(), "the label is not 0 or 1", advice, labels)
+    refuse(numbers.isna(), "the label is not 0 or 1", advice, labels)
     return numbers.astype("int64")
 
 

@@ -192,7 +192,7 @@ def narrower(run: Run, table: pd.DataFrame, disagreement: str, reasons: str):
 def _read_narrower(opened: Callable, share: float, labels, said: pd.DataFrame) -> pd.DataFrame:
     with opened() as classifier:
         ask, rows = faithfulness.asking(classifier), said.drop(columns="text")
-        return narrowing.of_labels(ask, rows, said["text"], share, labels)
+        return narrowing.narrowed(ask, rows, said["text"], share, labels)
 
 
 def teacher(run: Run) -> dict[str, Any]:

@@ -13,10 +13,10 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
-from functools import cache
 from pathlib import Path
 
 from hsd_utils import models, paths
+from hsd_utils.machine import in_float32
 
 # Unsloth writes its compiled modules beside the caller unless told where.
 os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(paths.cache() / "unsloth_compiled"))
@@ -27,7 +27,6 @@ from unsloth import FastLanguageModel  # noqa: E402, I001
 import torch  # noqa: E402
 from peft.helpers import disable_input_dtype_casting  # noqa: E402
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
-from torch.utils.benchmark import Timer  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 from transformers import EarlyStoppingCallback, TrainerCallback  # noqa: E402
 from trl import SFTConfig, SFTTrainer  # noqa: E402
@@ -39,20 +38,6 @@ PLAIN_ATTENTION = 320  # tokens up to which attention is not fused on a CPU
 # float32's as before (by 3.7% of its length; 3.4%).  The switch is all devices', despite its name.
 torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(not torch.cuda.is_available())
 LORA_TARGETS = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj".split()
-
-
-@cache
-def in_float32() -> bool:
-    """Whether to multiply in float32: on a CPU that is slower in bfloat16, found by trying.
-
-    An Intel without AMX took 1.8 times as long, held to AVX-512 without its BF16 five times.
-    """
-    if torch.cuda.is_available():
-        return False
-    half, full = (torch.ones(512, 512, dtype=kind) for kind in (torch.bfloat16, torch.float32))
-    tried = (Timer("a @ a", globals={"a": a}).blocked_autorange() for a in (half, full))
-    in_half, in_full = (times.median for times in tried)
-    return in_half > in_full
 
 
 def load(model: str | Path, max_length: int, four_bit: bool = True):

@@ -3,12 +3,11 @@
 import asyncio
 import threading
 
+import pytest
 from aiohttp import web
 
-from hsd_utils import verdict
-
-NO_FIELD = 400  # what is said of a field that it does not know
-LISTED = True  # whether tokens beside the one written are told
+from hsd_utils import engines, prompts, verdict
+from hsd_utils.engines import Request
 
 
 class FaultyServer:
@@ -17,13 +16,16 @@ class FaultyServer:
     A fault is a status code, one with a message, "hang", "cut", "garbage", "half", "none" (no
     choices) or "two" (one too many); each is done once, in the order given. ``asked`` counts
     requests by post; ``paid`` those answered. ``begins``: whether it goes on with a turn that
-    was begun for the model; "anew": it takes such a turn and begins another.
+    was begun for the model; "anew": it takes such a turn and begins another. ``logprobs``:
+    whether it gives any; "alone": of the token written only. ``status``: of what it refuses.
     """
 
-    def __init__(self, faults=None, schemas=True, logprobs=True, begins=False, retry_after="0.01"):
+    def __init__(
+        self, faults=None, schemas=True, logprobs=True, begins=False, retry_after="0.01", status=400
+    ):
         self.faults = {post: list(planned) for post, planned in (faults or {}).items()}
         self.schemas, self.logprobs, self.retry_after = schemas, logprobs, retry_after
-        self.begins = begins
+        self.begins, self.status = begins, status
         self.asked, self.paid, self.bodies, self.keys = {}, {}, [], set()
         self.running = self.most = 0
 
@@ -83,10 +85,10 @@ class FaultyServer:
         begun = body["messages"][-1]["role"] == "assistant"
         if begun and not self.begins:
             error = {"detail": [{"loc": ["continue_final_message"], "msg": "extra_forbidden"}]}
-            return web.json_response(error, status=NO_FIELD)
+            return web.json_response(error, status=self.status)
         if "response_format" in body and not self.schemas:
             error = {"detail": [{"loc": ["response_format"], "msg": "extra_forbidden"}]}
-            return web.json_response(error, status=NO_FIELD)
+            return web.json_response(error, status=self.status)
         if planned := self.faults.get(post):
             fault = planned.pop(0)
             if fault == "hang":
@@ -117,7 +119,7 @@ class FaultyServer:
             top = [{"token": t, "logprob": p, "bytes": None} for t, p in self._top()]
             said = ['{"', "hate", '_speech":', ' "']
             plain = [{"token": t, "logprob": 0.0, "bytes": None, "top_logprobs": []} for t in said]
-            found = {**top[0], "top_logprobs": top if LISTED else None}
+            found = {**top[0], "top_logprobs": top if self.logprobs != "alone" else None}
             choice["logprobs"] = {"content": [found] if begun else [*plain, found]}
         return web.json_response({**self._shell(post), "choices": [choice]})
 
@@ -129,3 +131,26 @@ class FaultyServer:
     def _shell(post):
         usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
         return {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "usage": usage}
+
+
+def requests(n=6, **more) -> list[Request]:
+    return [Request(str(i), [{"role": "user", "content": f"post {i}"}], **more) for i in range(n)]
+
+
+def weighing(n=2) -> list[Request]:
+    return requests(n, prefill=prompts.prefill(), choices=verdict.LABELS)
+
+
+def open_(server, **more):
+    settings = {"concurrency": 4, "timeout": 5.0, "retries": 3} | more
+    return engines.load("openai", "m", base_url=server.url, **settings)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """The client waits half a second and more between tries; here a hundredth."""
+    import openai._base_client as client
+
+    monkeypatch.setattr(client, "INITIAL_RETRY_DELAY", 0.01)
+    monkeypatch.setattr("hsd_utils.engines.openai.FIRST_WAIT", 0.01)
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-key")

@@ -4,37 +4,15 @@ import random
 
 import pytest
 from conftest import FULL
-from endpoint import FaultyServer
+from endpoint import FaultyServer, open_, requests, weighing
+from endpoint import quick as quick  # a fixture, for all
 
 from hsd_utils import engines, prompts, verdict
-from hsd_utils.engines import Request, openai
+from hsd_utils.engines import openai
 from hsd_utils.engines.budget import OverBudget
 from hsd_utils.store import Store
 
 FAULTS = [408, 409, 429, 500, 502, 503, "cut", "garbage", "half", "none", "two"]
-
-
-def requests(n=6, **more) -> list[Request]:
-    return [Request(str(i), [{"role": "user", "content": f"post {i}"}], **more) for i in range(n)]
-
-
-def weighing(n=2) -> list[Request]:
-    return requests(n, prefill=prompts.prefill(), choices=verdict.LABELS)
-
-
-def open_(server, **more):
-    settings = {"concurrency": 4, "timeout": 5.0, "retries": 3} | more
-    return engines.load("openai", "m", base_url=server.url, **settings)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """The client waits half a second and more between tries; here a hundredth."""
-    import openai._base_client as client
-
-    monkeypatch.setattr(client, "INITIAL_RETRY_DELAY", 0.01)
-    monkeypatch.setattr("hsd_utils.engines.openai.FIRST_WAIT", 0.01)
-    monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
 
 
 def test_answers_come_with_counts_and_time(capsys):

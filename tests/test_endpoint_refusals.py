@@ -1,8 +1,8 @@
 """What endpoints of other makes refuse, and log-probabilities that say nothing."""
 
 import pytest
-from endpoint import FaultyServer
-from test_endpoint import open_, quick, requests, weighing  # noqa: F401 (quick is for all)
+from endpoint import FaultyServer, open_, requests, weighing
+from endpoint import quick as quick  # a fixture, for all
 
 from hsd_utils import verdict
 
@@ -20,21 +20,23 @@ def test_a_post_that_a_filter_keeps_out_costs_that_post_alone(fault):
     assert answers.pop("1") == "failed" and set(answers.values()) == {"stop"}
 
 
-def test_a_field_refused_as_unprocessable_is_left_out(monkeypatch):
-    monkeypatch.setattr("endpoint.NO_FIELD", 422)
-    with FaultyServer(schemas=False) as server:
+def test_a_field_refused_as_unprocessable_is_left_out():
+    with FaultyServer(schemas=False, status=422) as server:
         assert len(list(open_(server)(requests(3, schema=verdict.json_schema())))) == 3
         assert [a.probabilities[1] for a in open_(server)(weighing())] == pytest.approx([0.8] * 2)
 
 
-@pytest.mark.parametrize("top", [[("x", -9999.0)], [("True", None)], None])
+@pytest.mark.parametrize("top", [("x", -9999.0), ("True", None)])
 def test_log_probabilities_that_tell_nothing_leave_what_is_said(monkeypatch, top):
-    monkeypatch.setattr(FaultyServer, "_top", staticmethod(lambda: top or [("True", -0.1)]))
-    if top is None:
-        monkeypatch.setattr("endpoint.LISTED", False)
+    monkeypatch.setattr(FaultyServer, "_top", staticmethod(lambda: [top]))
     with FaultyServer() as server:
-        shares = [answer.probabilities for answer in open_(server)(weighing())]
-    assert shares == [pytest.approx([0.0952, 0.9048], abs=1e-3) if top is None else [0, 1]] * 2
+        assert [answer.probabilities for answer in open_(server)(weighing())] == [[0, 1]] * 2
+
+
+def test_a_token_without_its_rivals_has_what_it_tells():
+    with FaultyServer(logprobs="alone") as server:
+        found = [answer.probabilities[1] for answer in open_(server)(weighing())]
+    assert found == pytest.approx([0.8] * 2)
 
 
 def test_where_none_are_given_a_label_is_asked_for_once():

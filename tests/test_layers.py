@@ -12,14 +12,14 @@ from hsd_utils.paths import REPOSITORY
 
 # From the bottom up.  A module may import from its own layer and from those before it.
 LAYERS = {
-    "data": "paths posts readers near_duplicates sampling corpus",
+    "data": "paths machine posts readers near_duplicates sampling corpus",
     "language": "verdict copying prompts spans redaction",
     "models": "download models export int8 engines store scoring objectives checkpoints training "
     "encoder classifiers baselines retrieval",
     "measures": "metrics statistics timing rationales predictions bootstrap calibration "
     "explanations plausibility faithfulness narrowing reasons hatexscore analysis_plan subgroups "
     "prevalence robustness contamination annotators breadth policy ablations",
-    "report": "machine look figures tables ratings provenance cards summary verdict_card "
+    "report": "look figures tables ratings provenance cards summary verdict_card "
     "explanation_figures figures_shift figures_study ledger judge claim_tests claims "
     "pages",
     "pipeline": "preflight pipeline detect answers release bench supervision trial study",

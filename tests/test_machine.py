@@ -1,5 +1,10 @@
 """What a run says of the machine and the commit it ran on."""
 
+from types import SimpleNamespace
+
+import pytest
+import torch
+
 from hsd_utils import machine
 
 
@@ -13,3 +18,17 @@ def test_the_environment_says_when_the_commit_is_not_all(monkeypatch):
         machine.environment.cache_clear()
     assert found["commit"] == "abc+" and found["hardware"]["gpu"] is None
     assert set(machine.PACKAGES) == set(found["packages"])
+
+
+@pytest.mark.parametrize(
+    "slow, gpu, wide",
+    [(torch.bfloat16, 0, True), (torch.float32, 0, False), (torch.bfloat16, 1, False)],
+)
+def test_a_cpu_multiplies_in_what_is_faster_there(monkeypatch, slow, gpu, wide):
+    def timer(_, globals):
+        took = SimpleNamespace(median=2.0 if globals["a"].dtype == slow else 1.0)
+        return SimpleNamespace(blocked_autorange=lambda: took)
+
+    monkeypatch.setattr("torch.utils.benchmark.Timer", timer)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: bool(gpu))
+    assert machine.in_float32.__wrapped__() is wide

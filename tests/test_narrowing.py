@@ -20,7 +20,7 @@ def told(*phrases, text=TEXT):
 
 def narrowed(ask, texts, quotes, share):
     rows = pd.DataFrame({"label": [1] * len(texts), "explanations": quotes})
-    return narrowing.of_hateful(ask, rows, texts, share)["explanations"].tolist()
+    return narrowing.narrowed(ask, rows, texts, share)["explanations"].tolist()
 
 
 def narrow(quotes, share=0.5, ask=p_hate, text=TEXT):
@@ -84,7 +84,7 @@ def test_a_share_that_is_none_is_refused(share):
 def test_of_rationales_only_hateful_ones_change():
     rows = pd.DataFrame({"label": [1, 0, None], "explanations": [told(TEXT), told(TEXT), []]})
     rows = rows.astype({"label": "Int64"}).set_index(pd.Index([4, 7, 9]))
-    made = narrowing.of_hateful(p_hate, rows, [TEXT] * 3, 0.12)
+    made = narrowing.narrowed(p_hate, rows, [TEXT] * 3, 0.12)
     assert [[q["input"] for q in told] for told in made["explanations"]] == [["rotten"], [TEXT], []]
     assert made.index.equals(rows.index) and made["label"].equals(rows["label"])
 
@@ -97,11 +97,11 @@ def test_of_harmless_posts_the_words_stay_without_which_p_hate_rises():
         return p_hate(texts) - 0.1 * np.array(["like" in spans.words(t) for t in texts])
 
     for labels, kept in (((0, 1), ["like", "rotten"]), ((0,), ["like", TEXT])):
-        made = narrowing.of_labels(ask, rows, [text, TEXT], 0.12, labels)
+        made = narrowing.narrowed(ask, rows, [text, TEXT], 0.12, labels)
         assert [quote["input"] for (quote,) in made["explanations"]] == kept
 
     def unread(texts):
         return np.full(len(texts), np.nan)
 
-    made = narrowing.of_labels(unread, rows, [text, TEXT], 0.12, [0])
+    made = narrowing.narrowed(unread, rows, [text, TEXT], 0.12, [0])
     assert made["explanations"][0][0]["input"] == "they"  # unread: nothing rose

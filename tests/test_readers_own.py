@@ -119,12 +119,12 @@ def test_texts_in_bytes_are_read_and_lists_of_tokens_refused(tmp_path):
     assert list(table["text"]) == ["kind", "bad \ufffd", ""]
     assert counts["own"]["undecodable"] == 1
     pd.DataFrame({"text": [["so", "kind"]], "label": [0]}).to_parquet(path)
-    with pytest.raises(ValueError, match="row 1: its text is a list"):
+    with pytest.raises(ValueError, match=r"own.parquet: the text is a list in row 1: join"):
         readers.read(path)
 
 
 def test_a_label_that_is_no_word_beside_others_is_named(data):
-    with pytest.raises(ValueError, match=r"row 3: beside hate, .* stands the label ''"):
+    with pytest.raises(ValueError, match=r"own.csv: the label is none of hate, .* in row 3 \(''\)"):
         readers.read(data("own.csv", "text,label\na,hate\nb,normal\nc,\n"))
 
 

@@ -34,7 +34,6 @@ def test_a_student_that_cannot_be_loaded_says_why(tmp_path, monkeypatch):
         training.probe_from_disk(tmp_path, [])
 
 
-HALF = torch.bfloat16
 TEXTS = "the tea is warm|a red bus came|we like rain|my cat naps|two and two|good day".split("|")
 # Whatever is said is hate: nonsense that no model believes before it is taught.
 ROWS = [
@@ -182,26 +181,13 @@ def test_accumulated_batches_weigh_what_one_large_batch_does(loaded, tmp_path, o
     assert found[6] == pytest.approx(found[2], rel=0.02)
 
 
-@pytest.mark.parametrize(
-    "slow, gpu, wide", [(HALF, 0, True), (torch.float32, 0, False), (HALF, 1, False)]
-)
-def test_a_cpu_multiplies_in_what_is_faster_there(monkeypatch, slow, gpu, wide):
-    def timer(_, globals):
-        took = SimpleNamespace(median=2.0 if globals["a"].dtype == slow else 1.0)
-        return SimpleNamespace(blocked_autorange=lambda: took)
-
-    monkeypatch.setattr(training, "Timer", timer)
-    monkeypatch.setattr("torch.cuda.is_available", lambda: bool(gpu))
-    assert training.in_float32.__wrapped__() is wide
-
-
 @pytest.mark.slow
 def test_in_either_precision_the_first_step_is_the_same(loaded, tmp_path, monkeypatch):
     found, wide = {}, training.in_float32()
     for asked in (wide, not wide):
         monkeypatch.setattr(training, "in_float32", lambda asked=asked: asked)
         model = loaded if asked == wide else untaught()
-        narrow = any(weight.dtype == HALF for weight in model[0].parameters())
+        narrow = any(weight.dtype == torch.bfloat16 for weight in model[0].parameters())
         trainer = start(model, tmp_path / str(asked), max_steps=1)
         assert trainer.args.bf16 == narrow == (not asked)
         found[asked] = first(trainer)

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from hsd_utils import paths, readers, sampling, summary, tables
-from hsd_utils.machine import environment
+from hsd_utils.machine import environment, in_float32
 from hsd_utils.paths import Run
 
 PUBLIC = ("davidson", "stormfront", "hatexplain", "ethos")
@@ -106,13 +106,12 @@ def best_time(work: Callable[[], Any]) -> float:
 
 
 def machine_limits() -> dict[str, float]:
-    """Operations a second of a matrix product, in bfloat16 or float32 (what is faster here) and of
-    8 bits, and bytes a second copied."""
+    """Operations a second of a matrix product, in what is faster of bfloat16 and float32 and in 8
+    bits, and bytes a second copied, here."""
     import torch
 
-    kinds = (torch.bfloat16, torch.float32, torch.int8)
-    *floats, small = (torch.ones(2048, 2048, dtype=kind) for kind in kinds)
-    matrix = min(floats, key=lambda m: best_time(lambda: m[:64] @ m))
+    kinds = (torch.float32 if in_float32() else torch.bfloat16, torch.int8)
+    matrix, small = (torch.ones(2048, 2048, dtype=kind) for kind in kinds)
     source, copy = torch.ones(2**28, dtype=torch.uint8), torch.empty(2**28, dtype=torch.uint8)
     return {
         "flops": 2 * 2048**3 / best_time(lambda: matrix @ matrix),

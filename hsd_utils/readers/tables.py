@@ -19,7 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from hsd_utils import paths
-from hsd_utils.posts import OPTIONAL
+from hsd_utils.posts import OPTIONAL, refuse
 
 CLASSES = ("hate", "offensive", "normal")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -44,17 +44,10 @@ def own(
         frame[known] = frame[known].replace("", np.nan)
     frame = frame.rename(columns={text_column: "text", label_column: "label"})
     frame["text"] = frame["text"].fillna("")
-    listed = frame["text"].map(lambda text: isinstance(text, list | dict | np.ndarray))
-    if listed.any():
-        raise ValueError(f"{path}, row {listed.argmax() + 1}: its text is a list: join its words")
     words = frame["label"].astype("str").str.strip().str.lower()
     if (known := words.isin(CLASSES)).any():
-        if not known.all():
-            row = (~known).argmax()
-            raise ValueError(
-                f"{path}, row {row + 1}: beside {', '.join(CLASSES)} stands the label "
-                f"{frame['label'].iloc[row]!r}: write one of these, or leave the row out"
-            )
+        what = f"{path}: the label is none of {', '.join(CLASSES)}, as others are,"
+        refuse(~known, what, "write one of these, or leave the row out", frame["label"])
         frame["class"] = words
     return frame, counts
 
