@@ -74,12 +74,17 @@ def error(label, p_hate, bins: int = metrics.BINS) -> dict[str, float]:
     share y of a bin of n posts, the debiased square is sum w [(s - y)^2 - y (1 - y) / (n - 1)]
     (Broecker 2012; Kumar, Liang and Ma 2019, section 5), unbiased and so at times negative:
     ``squared`` keeps it, ``debiased`` is its root, 0 where it is negative.  A bin of one post
-    cannot be debiased, so there are at most half as many bins as posts.
+    cannot be debiased: there are at most half as many bins as posts, and one that ties leave
+    alone joins its neighbour.
     """
     label, p_hate = metrics.needed("calibration error", label, p_hate, "ece")
     bins = max(1, min(bins, len(label) // 2))
     edges = np.unique(np.quantile(p_hate, np.linspace(0, 1, bins + 1)[1:-1]))
-    place = np.searchsorted(edges, p_hate, "right")
+    place = np.unique(np.searchsorted(edges, p_hate, "right"), return_inverse=True)[1]
+    while len(n := np.bincount(place)) > 1 == n.min():
+        alone = n.argmin()
+        place[place == alone] = alone - 1 if alone else 1
+        place = np.unique(place, return_inverse=True)[1]
     by_bin = pd.DataFrame({"y": label, "s": p_hate}).groupby(place)
     mean, n = by_bin.mean(), by_bin.size()
     squares = (mean["s"] - mean["y"]) ** 2

@@ -11,21 +11,20 @@ from typing import Any
 
 from hsd_utils import analysis_plan, bootstrap, tables
 
-VERDICTS = ("supported", "not supported", "inconclusive", "not testable here")
 LEVEL, CORRECT = 0.85, 0.91  # the paper's F1, and its share of correct explanations
 SMALL = 0.02  # of macro-F1: less than this more posts may still add if these suffice
 NO_RATINGS = (
-    "no ratings by people are at hand; 06 makes the sheet, and its own measures cannot stand in"
+    "no ratings by people are at hand; 06 makes the sheet, its own measures cannot stand in"
 )
 NOT_RUN = "notebook {} was not run"
 NO_PAIR = "no final pair of the study"
 
 
 def verdict(found: Mapping[str, Any], null: float = 0.0) -> str:
-    """One of VERDICTS for {value, low, high}, of which more is what the claim says.
+    """The verdict on {value, low, high}; more is what the claim says, a value alone is both ends.
 
-    Supported where the interval lies above ``null`` and ``p_holm``, if there is one, below the
-    plan's alpha; not supported where it lies below.  A value alone is both ends.
+    "supported" where the interval lies above ``null`` and ``p_holm``, if there is one, below the
+    plan's alpha, "not supported" where it lies below, else "inconclusive".
     """
     if found["value"] is None:
         return "not testable here"
@@ -50,9 +49,8 @@ def _valued(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _row(experiment, found, judged=None, supervision=None, file=None, note="") -> dict[str, Any]:
     numbers = {key: found[key] for key in ("value", "low", "high")}
-    judged = judged or verdict(found)
     told = {"supervision": supervision, "file": file, "note": found.get("reason") or note}
-    return {"experiment": experiment, **numbers, "verdict": judged, **told}
+    return {"experiment": experiment, **numbers, "verdict": judged or verdict(found), **told}
 
 
 def _untested(experiment: str, reason: str) -> dict[str, Any]:
@@ -73,9 +71,15 @@ def _pairs(found) -> dict[str, dict]:
     return {r["b"]: r for r in rows if r["metric"] == analysis_plan.read()["primary"]}
 
 
-def _trainings(pair) -> str:
-    """How many trainings of the student its interval is over."""
-    return "one seed" if (n := pair["seeds"][0]) == 1 else f"{n} seeds"
+def _over(found, pair) -> str:  # how many trainings; and on new posts, where not all are
+    note = "one seed" if (n := pair["seeds"][0]) == 1 else f"{n} seeds"
+    again = _pairs(fresh := found.get("fresh", {})).get(pair["b"])
+    drawn_before = found.get("sampling", {}).get("draw", {}).get("eval_drawn_before")
+    return note + anew(again, fresh["posts"]) if again and drawn_before else note
+
+
+def anew(pair: Mapping[str, Any], posts: int) -> str:
+    return f"; {tables.interval(_valued(pair))} on the {posts} that no earlier work had drawn"
 
 
 def _teacher(found, gold: bool = False) -> dict:
@@ -88,7 +92,7 @@ def _teacher(found, gold: bool = False) -> dict:
         return _untested(experiment, f"the student of this run learned {learned} labels")
     taught = {"examples": 0, "objective": ""} | found.get("student", {})
     posts = taught["examples"] // (1 + (taught["objective"] == "task_prefix"))  # two a post there
-    note = f"{posts:,} posts learned from, " * (posts > 0) + _trainings(pair)
+    note = f"{posts:,} posts learned from, " * (posts > 0) + _over(found, pair)
     alike = found.get("supervised_alike", {}).get("retrieved", {"posts": 0})
     if gold and alike["posts"]:  # the teacher is given the same labels, too
         beside = f"{tables.interval(_valued(alike['student_beside']))}, {alike['posts']} posts"
@@ -106,7 +110,7 @@ def _baselines(found) -> dict:
     pairs = {b: pairs[b] for b in wanted if b in pairs}
     strongest = min(pairs, key=lambda b: pairs[b]["difference"])
     missing = [b for b in wanted if b not in pairs]
-    note = f"against {strongest}, {_trainings(pairs[strongest])}"
+    note = f"against {strongest}, {_over(found, pairs[strongest])}"
     note += f"; not compared: {', '.join(missing)}" if missing else ""
     learned = found["models"]["student"]["supervision"]
     family = found.get("study", {}).get("p_holm", {})  # with C2 and C4; of 04 alone without it
@@ -118,8 +122,7 @@ def _baselines(found) -> dict:
     return row | {"verdict": min(judged, key=("not supported", "inconclusive", "supported").index)}
 
 
-def _rated(found) -> dict:
-    """Ratings by people, as 06 keeps them; simulated ones do not count."""
+def _rated(found) -> dict:  # by people: simulated ratings do not count
     rated = found["explanations"].get("human") or {}
     return rated if rated.get("kind") == "human" else {}
 
@@ -147,9 +150,8 @@ def _shares(found) -> dict:
     shares = {r["question"]: r["population"] for r in rows if r["model"] == "student"}
     if not shares or None in (shares["correct_own"]["value"], shares["complete"]["value"]):
         return _untested(experiment, NO_RATINGS)
-    judged = verdict(shares["correct_own"], CORRECT)
-    if shares["complete"]["high"] < 1:
-        judged = "not supported"
+    whole = shares["complete"]["high"] == 1
+    judged = verdict(shares["correct_own"], CORRECT) if whole else "not supported"
     note = f"weighted to eval; complete: {tables.interval(shares['complete'])}"
     return _row(experiment, shares["correct_own"], judged, None, "explanations.json", note)
 
@@ -172,21 +174,18 @@ def _memory(found) -> dict:
     experiment = "share of the process's peak memory saved"
     if not (measured := found.get("efficiency")):
         return _untested(experiment, NOT_RUN.format("05"))
-    value = measured["savings"]["memory"]["here"]
-    if value is None:
+    if (value := measured["savings"]["memory"]["here"]) is None:
         return _untested(experiment, "the memory of a model behind an endpoint is not known")
     ends = {"value": value, "low": None, "high": None}
     return _row(experiment, ends, None, None, "tables/savings.json", "one measurement; paper 0.86")
 
 
-def _cost(found) -> dict:
-    """On one machine a post's price goes with its time."""
+def _cost(found) -> dict:  # on one machine a post's price goes with its time
     experiment = "share of the price of a post saved, at one hourly price"
     row = _time(found, experiment, "0.86, of other machines; C7 again, since one price is paid")
     if measured := found.get("efficiency"):
-        posts = measured["costs"]["break_even_posts"]
-        after = f"{posts:,.0f} posts" if posts else "no number of posts"
-        row["note"] += f"; labelling and training paid for after {after}"
+        after = f"{n:,.0f}" if (n := measured["costs"]["break_even_posts"]) else "no number of"
+        row["note"] += f"; labelling and training paid for after {after} posts"
     return row
 
 
@@ -195,12 +194,13 @@ def _breadth(found) -> dict:
     few = "at most four sources are at hand that people wrote, the paper has 36"
     if not (measured := found.get("generalisation", {}).get("breadth")):
         return _untested(experiment, f"{NOT_RUN.format('07')}; {few}")
-    overall = measured["overall"]
-    (model, first), *others = overall.items()
+    (model, first), *others = measured["overall"].items()
     sources = sum(row["model"] == model for row in measured["rows"])
     note = f"of baselines, not the student: {model}, mean over {sources} sources; {few}"
     note += "".join(f"; {name}: {tables.interval(found)}" for name, found in others)
-    verdicts = {verdict(found) for found in overall.values()}  # of learners that disagree: none
+    verdicts = {
+        verdict(found) for found in measured["overall"].values()
+    }  # of learners that disagree: none
     judged = verdicts.pop() if len(verdicts) == 1 else "inconclusive"
     return _row(experiment, first, judged, "gold", "tables/breadth.json", note)
 
@@ -213,8 +213,8 @@ def _posts(found) -> dict:
         most = f"the study's largest sample has {max(sizes)} posts" if sizes else "no study"
         return _untested(experiment, most)
     gain, (large, small) = more["macro_f1"], more["posts"]
-    judged = "not supported" if gain["low"] > SMALL else "inconclusive"
-    judged = "supported" if gain["high"] < SMALL else judged
+    judged = "supported" if gain["high"] < SMALL else "inconclusive"
+    judged = "not supported" if gain["low"] > SMALL else judged
     note = f"{small:,} and {large:,} posts, trained {' and '.join(map(str, more['seeds'][::-1]))}"
     note += f" time(s), beyond distil unbalanced; suffices: gain below {SMALL}; "
     note += f"ROC-AUC {tables.interval(more['roc_auc'])}"

@@ -106,8 +106,9 @@ def completed(classifier: Classifier, texts: Iterable[str]) -> pd.DataFrame:
 
     ``own`` and ``other``: the longest common subsequence of words of what it writes with the
     second half, as a share of that half (ROUGE-L's recall, Lin 2004), and with the second half
-    of another post, which is chance.  What it writes is cut at the half's length.  Golchin and
-    Surdeanu (2024, arXiv:2308.08493) ask in this way; a model that knows a post may still fail.
+    of another post, which is chance.  What it writes is cut at the half's length, and a half at the
+    length of an answer that was cut off.  Golchin and Surdeanu (2024, arXiv:2308.08493) ask in
+    this way; a model that knows a post may still fail.
     """
     long = [text for text in texts if len(text.split()) >= FEWEST]
     words = [text.casefold().split() for text in long]
@@ -116,7 +117,9 @@ def completed(classifier: Classifier, texts: Iterable[str]) -> pd.DataFrame:
     answers = classifier.store.collect(classifier.engine, requests)
 
     def shared(number: int, half: list[str]) -> float:
-        said = answers[str(number)].text.casefold().split()
+        answer = answers[str(number)]
+        said = answer.text.casefold().split()
+        half = half[: max(1, len(said))] if answer.finish == "length" else half
         return LCSseq.similarity(said[: len(half)], half) / len(half)
 
     own = [shared(number, half) for number, half in enumerate(seconds)]

@@ -152,6 +152,16 @@ def quoting(classifier: Classifier, posts: pd.DataFrame, seed: int, tried: int =
     return counts | found[0] | {"narrowed": found[1]}
 
 
+def without_each(p_hate: Ask, texts: Iterable[str]) -> list[np.ndarray]:
+    """How far P(hate) falls without each word of each text, (n_words,); 0 where it was not read."""
+    texts = list(texts)
+    words = [spans.windows(len(spans.words(text)), 1) for text in texts]
+    parts = [[t, *(spans.without(t, w) for w in ws)] for t, ws in zip(texts, words, strict=True)]
+    asked = iter(p_hate([text for some in parts for text in some]) if parts else ())
+    found = [np.array([next(asked) for _ in some]) for some in parts]
+    return [np.nan_to_num(whole - left) for whole, *left in found]
+
+
 def marks(
     texts: Sequence[str], rows: pd.DataFrame, scored: Mapping[str, Scores]
 ) -> dict[str, list[np.ndarray]]:

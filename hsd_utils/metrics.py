@@ -2,8 +2,7 @@
 
 Always answering "hate" scores F1 0.667 on balanced posts, so macro-F1, F1 and ROC-AUC are
 read together.  A resample of the posts is a row of weights (how often each post was drawn);
-every measure is computed for all rows at once from those weights, hence on the same
-resampled posts.  The tests hold each of them against scikit-learn.
+every measure is computed for all rows at once from those weights, hence on the same posts.
 
 A missing answer (None, NaN: it could not be parsed) counts as the WRONG label: a missed post
 if the post is hateful (a false negative), a false alarm if it is not (a false positive).  So
@@ -68,20 +67,22 @@ def scores(label, p_hate) -> np.ndarray | None:
     return values
 
 
-def draws(label: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def draws(label: np.ndarray, resamples: int, seed: int, group=None) -> Iterator[np.ndarray]:
     """Bootstrap resamples of n posts, as blocks of weights (rows, n) that sum to n a row.
 
-    A resample that happens to hold one class only is skipped, unless the posts themselves do:
-    the rows yielded are then fewer than ``resamples``, and the caller counts them.
+    group (n,): its posts, say cases of one template, are drawn together (Davison and Hinkley 1997,
+    section 3.8); the sum is n on average.  A resample that happens to hold one class only is
+    skipped, unless the posts do: there are then fewer rows, and the caller counts them.
     """
-    size, generator = len(label), np.random.default_rng(seed)
-    step = max(1, BLOCK // size)
+    place = np.arange(len(label)) if group is None else np.unique(group, return_inverse=True)[1]
+    size, generator = place.max() + 1, np.random.default_rng(seed)
+    step = max(1, BLOCK // len(label))
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
         picked = generator.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]
-        weights = np.bincount(picked.ravel(), minlength=rows * size).reshape(rows, size)
-        hate = weights @ label
-        kept = (hate > 0) & (hate < size) if 0 < label.sum() < size else np.full(rows, True)
+        weights = np.bincount(picked.ravel(), minlength=rows * size).reshape(rows, size)[:, place]
+        hate, posts = weights @ label, weights.sum(axis=1)
+        kept = (hate > 0) & (hate < posts) if 0 < label.sum() < len(label) else np.full(rows, True)
         yield weights[kept].astype(float)
 
 
@@ -157,16 +158,16 @@ def needed(what: str, label, p_hate, measure: str = "roc_auc") -> tuple[np.ndarr
     return label, p_hate
 
 
-def classification(label, p_hate, predicted, *, resamples: int = 1000, seed: int) -> dict:
-    """Every measure as ``{"value", "low", "high"}``: 95% percentile bootstrap over posts.
+def classification(label, p_hate, predicted, *, resamples: int = 1000, seed: int, group=None):
+    """Every measure as ``{"value", "low", "high"}``: 95% percentile bootstrap over posts, a dict.
 
-    label (n,) 0/1; p_hate (n,) in 0..1 or None; predicted (n,) 0/1 or missing.  F1, precision
-    and recall are the hate class's, 0 where nothing was predicted as hate.  What does not
-    apply has nulls and a ``reason``; where resamples of one class were left out, ``skipped``
-    says how many; ``resamples=0`` gives values without intervals.  ECE also has
-    ``if_calibrated``, the mean ECE of scores like these were they perfectly calibrated: few
-    posts make ECE large by themselves (and its interval, resampling twice, lies high).
-    Raises ValueError for lengths that differ and values out of range.
+    label (n,) 0/1; p_hate (n,) in 0..1 or None; predicted (n,) 0/1 or missing; group (n,): what
+    ``draws`` keeps together.  F1, precision and recall are the hate class's, 0 where nothing was
+    predicted as hate.  What does not apply has nulls and a ``reason``; where resamples of one class
+    were left out, ``skipped`` says how many; ``resamples=0`` gives values without intervals.  ECE
+    also has ``if_calibrated``, the mean ECE of such scores were they calibrated: few posts make it
+    large by themselves (and its interval, resampling twice, lies high).  Raises ValueError for
+    lengths that differ and values out of range.
     """
     label, predicted, p_hate = gold(label), answers(label, predicted), scores(label, p_hate)
 
@@ -175,7 +176,7 @@ def classification(label, p_hate, predicted, *, resamples: int = 1000, seed: int
         return pd.DataFrame(on_labels(label, predicted, weights) | scored)
 
     value = measured(np.ones((1, len(label)))).iloc[0]
-    blocks = [measured(rows) for rows in draws(label, resamples, seed)]
+    blocks = [measured(rows) for rows in draws(label, resamples, seed, group)]
     drawn = pd.concat(blocks) if blocks else pd.DataFrame()
     result = {}
     for name in OF_LABELS + OF_SCORES:
@@ -231,8 +232,8 @@ def reliability(label, p_hate) -> pd.DataFrame:
         if inside.any():
             hate = binomtest(int(label[inside].sum()), row["posts"])
             low, high = hate.proportion_ci(method="wilson")
-            row |= {"mean_p": p_hate[inside].mean(), "rate": hate.statistic}
-            row |= {"low": low, "high": high}
+            rates = {"mean_p": p_hate[inside].mean(), "rate": hate.statistic}
+            row |= rates | {"low": low, "high": high}
         rows.append(row)
     return pd.DataFrame(rows, columns=["from", "to", "posts", "mean_p", "rate", "low", "high"])
 

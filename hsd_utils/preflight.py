@@ -1,13 +1,15 @@
 """What a profile needs, checked in its first seconds: every lack named at once, with its cure.
 
-A profile lists its needs under ``requires``: gpu_gb, memory_gb, disk_gb, hub (repositories that
-must be reachable, some gated) and data (files under HSD_DATA_DIR).
+A profile lists its needs under ``requires``: gpu_gb, memory_gb, disk_gb (of weights and answers,
+those of the hub that are there already counted in), hub (repositories that must be reachable, some
+gated) and data (files under HSD_DATA_DIR).
 
     python -m hsd_utils.pipeline paper
 """
 
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -20,7 +22,7 @@ def lacking(requires: Mapping[str, Any]) -> list[str]:
     return [
         *_gpu(requires.get("gpu_gb", 0)),
         *_memory(requires.get("memory_gb", 0)),
-        *_disk(requires.get("disk_gb", 0)),
+        *_disk(requires.get("disk_gb", 0), requires.get("hub", [])),
         *_hub(requires.get("hub", [])),
         *_data(requires.get("data", [])),
     ]
@@ -44,14 +46,21 @@ def _memory(needed: float) -> list[str]:
     return [f"memory: {found:.0f} GB found, {needed} GB needed"] if found < needed else []
 
 
-def _disk(needed: float) -> list[str]:
-    folder = paths.cache()
+def _disk(needed: float, repositories: list[str]) -> list[str]:
+    """Of the place that most goes to: weights of the hub go to its own cache, others to ours."""
+    folder, place, there = paths.cache(), "HSD_CACHE", 0
+    if repositories:
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        folder, place = Path(HF_HUB_CACHE), "HF_HOME"
+        held = [folder / f"models--{name.replace('/', '--')}" for name in repositories]
+        there = sum(f.stat().st_size for known in held for f in known.glob("blobs/*"))
     while not folder.exists():
         folder = folder.parent
-    free = shutil.disk_usage(folder).free / 1e9
+    free = (shutil.disk_usage(folder).free + there) / 1e9
     if free >= needed:
         return []
-    return [f"disk: {free:.0f} GB free, {needed} GB needed; HSD_CACHE names another place"]
+    return [f"disk: {free:.0f} GB free, {needed} GB needed; {place} names another place"]
 
 
 def _hub(repositories: list[str]) -> list[str]:

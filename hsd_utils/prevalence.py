@@ -36,19 +36,20 @@ def table(
     """FPR, recall, precision and alerts per 10,000 posts, a row a prevalence.
 
     label and predicted (n,).  With ``prior`` the verdict is instead made anew for each
-    prevalence: shifted P(hate) >= 0.5.  fpr and recall have Wilson intervals; the bounds of
-    precision and alerts are those of their two corners.
+    prevalence, shifted P(hate) >= 0.5, but where it is missing.  fpr and recall have Wilson
+    intervals; the bounds of precision and alerts are those of their two corners.
     Raises ValueError unless both labels are there and prevalences lie between 0 and 1.
     """
     label = metrics.gold(label)
-    said = metrics.answers(label, predicted)
+    said, missing = metrics.answers(label, predicted), pd.isna(pd.Series(list(predicted)))
     if len(set(label)) == 1:
         raise ValueError("rates need posts of both labels")
     rows = []
     for share in prevalences:
         _shares(share)
         if prior is not None:
-            said = shifted(metrics.scores(label, p_hate), prior, share) >= 0.5
+            new = pd.Series(shifted(metrics.scores(label, p_hate), prior, share) >= 0.5)
+            said = metrics.answers(label, new.astype(object).mask(missing, None))
         fpr, recall = (
             statistics.wilson(int(said[label == side].sum()), int((label == side).sum()))
             for side in (0, 1)

@@ -186,16 +186,12 @@ def _requoted(row: dict[str, Any], text: str, answer: Answer | None) -> dict[str
 @contextmanager
 def teacher(asked: Mapping[str, Any]) -> Iterator[Classifier]:
     """The teacher as notebook 02 describes it in its results, ready to be asked."""
-    engine = engines.load(asked["engine"], asked["model"], **asked["engine_settings"])
-    with Store.open(engine.identity) as store:
-        yield Classifier(
-            engine,
-            store,
-            converse=partial(prompts.teacher, **asked["prompt"]),
-            label_first=asked["prompt"]["label_first"],
-            constrained=asked["constrained"],
-            max_tokens=asked["max_tokens"],
-        )
+    how = {key: asked[key] for key in ("constrained", "max_tokens")}
+    how |= {"converse": partial(prompts.teacher, **asked["prompt"])}
+    how |= {"label_first": asked["prompt"]["label_first"]}
+    settings = asked["engine_settings"]
+    with _opened(engines.load(asked["engine"], asked["model"], **settings), how) as classifier:
+        yield classifier
 
 
 @contextmanager
@@ -207,10 +203,19 @@ def student(
     asked: engine, engine_settings, constrained and max_tokens.
     """
     settings = dict(asked["engine_settings"]) | ({"adapter": adapter} if adapter else {})
-    engine = engines.load(asked["engine"], trained["base"], **settings)
-    options = {key: asked[key] for key in ("constrained", "max_tokens")}
+    how = as_taught(trained, adapter) | {k: asked[k] for k in ("constrained", "max_tokens")}
+    with _opened(engines.load(asked["engine"], trained["base"], **settings), how) as classifier:
+        yield classifier
+
+
+@contextmanager
+def _opened(engine: Engine, how: Mapping[str, Any]) -> Iterator[Classifier]:
     with Store.open(engine.identity) as store:
-        yield Classifier(engine, store, **as_taught(trained, adapter), **options)
+        classifier = Classifier(engine, store, **how)
+        try:
+            yield classifier
+        finally:  # who keeps the classifier keeps no model: two may not fit into memory
+            classifier.engine = None
 
 
 def as_taught(trained: Mapping[str, Any], adapter: Path | str | None) -> dict[str, Any]:

@@ -11,9 +11,10 @@ in ``metrics``, a missing answer counts as the wrong label.
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 from statsmodels.stats import contingency_tables
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from hsd_utils import bootstrap, metrics
 
@@ -56,15 +57,20 @@ def mcnemar(label, a, b) -> dict:
     return {"only_a": only_a, "only_b": only_b, "p_value": float(test.pvalue), "exact": exact}
 
 
-def wilson(successes: int, n: int) -> dict:
+def wilson(successes: int, n: int, independent: int | None = None) -> dict:
     """A share and its 95% interval (Wilson 1927): ``{"value", "low", "high"}``.
 
-    With n = 0 they are null with a ``reason``.  Raises ValueError unless 0 <= successes <= n.
+    independent: so many of the n count for the interval, where the others repeat them (an effective
+    sample size, Kish 1965).  With n = 0 all are null with a ``reason``.  Raises ValueError
+    unless 0 <= successes <= n.
     """
     if n == 0 and successes == 0:
         return bootstrap.absent("nothing was counted")
-    low, high = binomtest(int(successes), int(n)).proportion_ci(method="wilson")
-    return {"value": successes / n, "low": float(low), "high": float(high)}
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} of {n} were counted: there must be as many at least")
+    value, size = float(successes / n), independent or n
+    low, high = proportion_confint(value * size, size, method="wilson")
+    return {"value": value, "low": float(low), "high": float(high)}
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

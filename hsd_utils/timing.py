@@ -38,6 +38,8 @@ def measure(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     post).  Raises ValueError for too few posts, RuntimeError with the process's own words if it
     fails.
     """
+    if short := [batch for batch, posts in spec["posts"].items() if posts < int(batch)]:
+        raise ValueError(f"batches of {', '.join(short)} take as many posts at least: raise posts")
     needed = len(MODES) * (1 + sum(spec["posts"].values()))
     if len(texts) < needed:
         raise ValueError(

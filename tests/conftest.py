@@ -3,6 +3,7 @@
 import json
 import os
 from functools import partial
+from pathlib import Path
 
 import pytest
 from detected import toy as toy  # fixtures, offered to all
@@ -10,10 +11,16 @@ from fakes import FakeEngine, P
 from tiny_project import project as project
 
 from hsd_utils import machine, models, paths, prompts
+from hsd_utils.readers import files
 from hsd_utils.scoring import Classifier
 from hsd_utils.store import Store
 
 SMALL = "SmolLM2-135M-Instruct"
+# A folder of somebody's own data may hold none of the public sets.
+FOLDER, SETS = os.environ.get("HSD_DATA_DIR"), ("davidson", "hatexplain", "ethos", "hatecheck")
+WANTED = ["stormfront", *(files.FILES[name][0] for name in (*SETS, "metahate_sample"))]
+POSTS_AT_HAND = FOLDER and all((Path(FOLDER) / place).exists() for place in WANTED)
+real_posts = pytest.mark.skipif(not POSTS_AT_HAND, reason="HSD_DATA_DIR has no public data sets")
 FULL = bool(os.environ.get("HSD_FULL"))  # make test-full: as many faults as are reported
 
 

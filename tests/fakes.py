@@ -35,17 +35,22 @@ def drawn(sizes: dict[str, int]) -> dict[str, pd.DataFrame]:
     return {name: sample.copy() for name, sample in _drawn(tuple(sizes.items())).items()}
 
 
+def first_word(post: str) -> str:
+    return post.split(" ")[0]
+
+
 class FakeEngine:
     """Knows P(hate) of each post by its text (0.2 of any other).
 
     It answers as the P(hate) says, quotes the post's first word, and explains with "because it
     is True" (or False), so that a test sees which label an explanation was written for.
     ``free``: the text to give for a post when nothing holds the answer; ``ends``: post -> how
-    its answers finish.
+    its answers finish; ``quoted``: post -> what is quoted of it.
     """
 
-    def __init__(self, p_hate=None, *, constrained=False, free=None, ends=None, model="fake/m"):
-        self.p_hate, self.free, self.ends = p_hate or {}, free or {}, ends or {}
+    def __init__(self, p_hate=None, *, constrained=False, model="fake/m", **more):
+        self.p_hate, self.quoted = p_hate or {}, more.get("quoted", first_word)
+        self.free, self.ends = more.get("free", {}), more.get("ends", {})
         self.constrained, self.batch, self.files, self.streams = constrained, 4, [], True
         self.grammars = False
         self.identity = {"engine": "fake", "version": "1", "model": model, "weights": ["0"]}
@@ -76,7 +81,7 @@ class FakeEngine:
         if post in self.free and not (request.prefill or request.schema and len(words) == 1):
             return self.free[post]
         word = verdict.word(label)
-        pair = {"input": post.split(" ")[0], "explanation": f"because it is {word}"}
+        pair = {"input": self.quoted(post), "explanation": f"because it is {word}"}
         text = verdict.write(label, [pair], label_first)
         assert text.startswith(request.prefill)
         return text

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from fakes import DONE, FakeEngine, corpus, drawn
+from fakes import DONE, FakeEngine, corpus, drawn, first_word
 from scipy.special import expit
 
 from hsd_utils import posts, prompts, provenance, scoring, trial
@@ -47,12 +47,14 @@ def said(noise, name, table):
 
 
 class Lab:
-    """Fakes in place of teacher, training and student; ``fitted`` lists the trainings."""
+    """Fakes in place of teacher, training and student; ``fitted`` lists the trainings, ``quoted``
+    is what they quote of a post."""
 
     def __init__(self, patch, folder):
         patch.setenv("HSD_OUTPUTS", str(folder / "outputs"))
         patch.setenv("HSD_CACHE", str(folder / "cache"))
         self.samples, self.table, self.fitted, self.opened = drawn(SIZES), corpus(), [], []
+        self.quoted = first_word
         for split, sample in self.samples.items():
             posts.write_jsonl(sample, RUN.sample(split))
         prompt = {"shots": 2, "balance": 0.5, "order": "alternate", "definition": "un"}
@@ -78,7 +80,8 @@ class Lab:
     @contextmanager
     def opener(self, noise, name, converse=prompts.student):
         self.opened.append(name)
-        engine = FakeEngine(said(noise, name, self.table), model=f"fake/{name}")
+        p_hate, model = said(noise, name, self.table), f"fake/{name}"
+        engine = FakeEngine(p_hate, model=model, quoted=self.quoted)
         with Store.open(engine.identity) as store:
             yield Classifier(engine, store, converse=converse)
 

@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
 from hsd_utils import baselines, classifiers, contamination, metrics, models, paths, readers
+from hsd_utils.engines import Answer
 
 CHEAP = ("majority", "tfidf_svm", "tfidf_lr")
 
@@ -179,6 +180,16 @@ def test_a_model_of_the_hub_that_generates_is_asked_safe_or_unsafe(small):
     assert baselines.supervision(weights) == "as shipped"
 
 
+def test_what_a_guard_calls_unsafe_is_hate(monkeypatch):
+    def engine(asked):
+        for request in asked:
+            shares = [0.8 if word == "unsafe" else 0.2 for word in request.choices]
+            yield Answer(request.key, "", 1, 1, 0.0, "choices", shares)
+
+    monkeypatch.setattr(classifiers.engines, "load", lambda *_: engine)
+    assert classifiers._guard("m")(["a", "b"]).tolist() == [0.8, 0.8]
+
+
 def test_a_classifier_of_the_hub_is_taken_as_it_is(tiny, tmp_path):
     transformers = pytest.importorskip("transformers")
     words = {0: "normal", 1: "hatespeech", 2: "offensive"}
@@ -190,7 +201,12 @@ def test_a_classifier_of_the_hub_is_taken_as_it_is(tiny, tmp_path):
     nothing = pd.DataFrame({"text": [], "label": []})
     found = baselines.fit(str(tmp_path), nothing, 0)(["one post", "another one here"])
     assert baselines.supervision(str(tmp_path)) == "as shipped"
-    assert found.shape == (2,) and ((found > 0) & (found < 1)).all()
+    inputs = transformers.AutoTokenizer.from_pretrained(tiny)(
+        ["one post", "another one here"], padding=True, return_tensors="pt"
+    )
+    assert found == pytest.approx(
+        model.eval()(**inputs).logits.softmax(-1)[:, 1].tolist(), abs=1e-5
+    )
     config = transformers.AutoConfig.from_pretrained(tmp_path)
     config.problem_type = "multi_label_classification"  # then a label takes nothing from others
     config.save_pretrained(tmp_path)

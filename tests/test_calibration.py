@@ -130,3 +130,15 @@ def test_few_posts_have_no_bins_of_one():
         p = generator.uniform(size=14)
         squares.append(calibration.error(generator.uniform(size=14) < p, p)["squared"])
     assert abs(np.mean(squares)) < 0.02  # with ten bins 0.06
+
+
+def test_a_post_that_ties_leave_alone_has_no_bin_of_its_own():
+    generator, squares = np.random.default_rng(0), []
+    for low, rest in ((0.3, 0.4), (0.9, 0.4)):  # below all others, and above
+        p = np.r_[low, np.full(99, rest)]
+        for _ in range(200):
+            squares.append(calibration.error(generator.uniform(size=100) < p, p)["squared"])
+    assert abs(np.mean(squares)) < 3 * np.std(squares) / len(squares) ** 0.5
+    found = calibration.report([0, 1], [0.3, 0.7], [0, 0, 1, 0], [0.0, 1.0, 0.9, 0.6], 0.5)
+    assert found["aurc"] == pytest.approx((0.5 + 0.5 + 1 / 3 + 0.5) / 4)
+    assert found["risk_surer_half"] == 0.5

@@ -41,6 +41,13 @@ def test_metadata_name_the_base_and_its_licence():
     assert found["base_model"].endswith("SmolLM2-135M-Instruct-GGUF")
 
 
+def test_languages_are_those_of_the_posts_and_four_bits_make_it_qlora():
+    assert "language" not in metadata(card()) and "languages: not known" in card()
+    found = cards.model_card(STUDENT, TEACHER, SAMPLING, PARAMETERS | {"four_bit": False}, ["es"])
+    assert metadata(found)["language"] == ["es"] and "languages: es" in found
+    assert "English" not in found and "QLoRA adapter" in card() and ", LoRA adapter" in found
+
+
 def test_it_says_what_was_done():
     text = card()
     for words in ("96 examples from corpus, davidson", "6 demonstrations", "best dev loss 0.512"):

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from hsd_utils import training  # noqa: F401  Unsloth goes before torch and transformers
+from hsd_utils import training  # Unsloth goes before torch and transformers
 
 import torch  # isort: skip
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback  # isort: skip
 from transformers import TrainingArguments  # isort: skip
 
-from hsd_utils import checkpoints  # isort: skip
+from hsd_utils import checkpoints, objectives, provenance, trial  # isort: skip
 
 DEV_LOSS = [1.0, 2.0, 1.5, 0.5, 0.9, 0.9, 0.9, 0.9]  # patience of two: over after three epochs
 
@@ -135,3 +135,21 @@ def test_a_training_begun_again_without_its_checkpoints_is_not_finished(tmp_path
     with pytest.raises(KeyboardInterrupt):
         checkpoints.train(toy, tmp_path / "one", "one")
     assert trained(tmp_path / "one") == whole
+
+
+def test_a_cell_s_settings_reach_its_examples(monkeypatch, tmp_path):
+    asked = provenance.defaults(trial.NOTEBOOK) | {"alpha": 0.3, "label_first": False}
+    asked |= {"definition": "un", "loss_on": "everything", "max_length": 99, "tokens_as": ""}
+    told = []
+
+    def encode_all(made, tokenizer, *how):
+        told.append((made, *how))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "load", lambda *_: (None, None))
+    monkeypatch.setattr(training.FastLanguageModel, "get_peft_model", lambda *_, **__: None)
+    monkeypatch.setattr(objectives, "examples", lambda rows, *how: how)
+    monkeypatch.setattr(objectives, "encode_all", encode_all)
+    with pytest.raises(KeyboardInterrupt):
+        trial._train({"distil": [], "dev": []}, asked, tmp_path)
+    assert told == [(("weighted", 0.3, False, "un"), "everything", 99)]

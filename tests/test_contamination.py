@@ -1,11 +1,11 @@
 """Unused posts share nothing with a sample; the audit counts what is shared."""
 
-import os
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import real_posts
 from fakes import FakeEngine
 
 from hsd_utils import contamination, near_duplicates, posts, readers, sampling
@@ -75,7 +75,7 @@ def test_spread_takes_evenly_and_in_order():
     assert len(contamination.spread(table, "case", 100)) == 7
 
 
-@pytest.mark.skipif(not os.environ.get("HSD_DATA_DIR"), reason="needs the public data")
+@real_posts
 def test_hatecheck_is_spread_over_all_functionalities():
     table = readers.read("hatecheck")[0]
     assert table["functionality"].nunique() == 29
@@ -89,6 +89,8 @@ class Reciter(FakeEngine):
     known = "this very post was seen before by the model many times"
 
     def answer(self, request):
+        if self.post(request).endswith("word 200"):
+            return replace(super().answer(request), text="word 201 word 202", finish="length")
         said = "seen nothing of that sort"
         if self.known.startswith(self.post(request)):
             said = self.known.removeprefix(self.post(request)) + " and it goes on for long"
@@ -103,4 +105,6 @@ def test_a_post_known_by_heart_is_found_and_chance_stands_beside_it(classifier):
     assert (found["other"] < 0.5).all() and len(found) == 2
     first = asked.engine.asked[0].messages[-1]["content"]
     assert "this very post was seen</post>" in first and "before" not in first
+    long = " ".join(f"word {n}" for n in range(1, 401))  # known, and longer than may be written
+    assert contamination.completed(asked, [long, other])["own"].tolist() == pytest.approx([1, 0])
     assert list(contamination.completed(asked, [])) == ["own", "other"]

@@ -6,6 +6,7 @@ from fakes import Slipping
 
 from hsd_utils import detect, engines, sampling, verdict
 from hsd_utils.detect import Detector
+from hsd_utils.paths import Run
 
 
 def test_a_quote_with_a_mention_or_a_link_is_found_in_the_text_as_given(toy):
@@ -20,6 +21,12 @@ def test_a_quote_with_a_mention_or_a_link_is_found_in_the_text_as_given(toy):
     assert detector.anonymise  # as its run did; else names stay what they are
     Detector(detector.open, 0.5, False).read([given]).__next__()
     assert "@someone_awful" in toy.asked[-1]
+
+
+def test_names_and_links_stay_where_the_run_left_them(toy):
+    Run("demo").stage_manifest("01_sampling").write_text('{"parameters": {"anonymise": false}}')
+    next(Detector.of_run("demo").read(["see @someone_awful"]))
+    assert toy.asked[-1] == "see @someone_awful"
 
 
 def test_a_quote_that_slipped_is_asked_for_again(toy, monkeypatch):

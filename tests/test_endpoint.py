@@ -74,7 +74,7 @@ def test_every_post_comes_through_a_storm_of_faults(faults):
     kinds = [*FAULTS, "hang"]
     plan = {f"post {i}": draw.choices(kinds, k=draw.randint(1, 3)) for i in range(posts)}
     with FaultyServer(plan) as server:
-        engine = open_(server, concurrency=16, timeout=0.5, retries=4, deadline=60)
+        engine = open_(server, concurrency=16, timeout=2, retries=4, deadline=60)
         answers = list(engine(requests(posts)))
     assert len(answers) == posts and {a.finish for a in answers} == {"stop"}
     assert len(server.paid) == posts and set(server.paid.values()) == {1}
@@ -85,7 +85,7 @@ def test_every_post_comes_through_a_storm_of_faults(faults):
 
 def test_a_request_that_hangs_ends_at_its_deadline():
     with FaultyServer({"post 0": ["hang"] * 9}) as server:
-        answers = {a.key: a for a in open_(server, timeout=0.2, deadline=0.5)(requests(3))}
+        answers = {a.key: a for a in open_(server, timeout=1, deadline=3)(requests(3))}
     assert answers["0"].finish == "failed" and answers["2"].finish == "stop"
 
 

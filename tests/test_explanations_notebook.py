@@ -183,10 +183,10 @@ def test_without_human_spans_what_needs_them_is_null_with_a_reason(ask, table, m
         assert found["comprehensiveness"]["value"] is not None
     assert written["base"]["sufficiency"]["reason"] == faithfulness.SILENT
     assert set(names["told"]) == {*MODELS, "student, narrowed"}
-    assert "MiniLM" in run.table("faithfulness", "json").read_text()
+    assert "minilm_head" in run.table("faithfulness", "json").read_text()
     plausible = pd.DataFrame(json.loads(run.table("plausibility", "json").read_text()))
-    last = ["lexicon", "MiniLM", "MiniLM tagger", "student - teacher"]
-    assert list(plausible["explainer"])[-4:] == last and "whole post" in set(plausible["explainer"])
+    last = ["lexicon", "minilm_head", "minilm_tagger", "student, word by word", "student - teacher"]
+    assert list(plausible["explainer"])[-5:] == last and "whole post" in set(plausible["explainer"])
 
 
 def test_people_count_and_a_judge_is_held_against_them(ask, table, monkeypatch):

@@ -181,3 +181,11 @@ def test_a_classifier_is_asked_each_text_once(classifier):
     texts = [*POSTS["text"], POSTS["text"][0], ""]
     assert ask(texts).tolist() == [0.9, 0.6, 0.3, 0.1, 0.9, 0.2]
     assert len(made.engine.asked) == 5 and len(ask([])) == 0
+
+
+def test_each_word_left_out_by_hand_and_an_unread_one_counts_nothing():
+    known = {"bad kind": 0.9, "kind": 0.2, "bad": 0.8, "one": 0.6, "": np.nan}
+    found = faithfulness.without_each(lambda texts: np.array([known[t] for t in texts]), known)
+    assert [each.tolist() for each in found[:1]] == [pytest.approx([0.7, 0.1])]
+    assert [each.tolist() for each in found[1:]] == [[0.0], [0.0], [0.0], []]
+    assert faithfulness.without_each(None, []) == []

@@ -14,7 +14,7 @@ from conftest import FULL
 
 from hsd_utils import paths
 
-POSTS, BATCH, KILLS = 200, 8, 20 if FULL else 6
+POSTS, BATCH, KILLS = 600, 8, 20 if FULL else 6
 
 # Pays for a batch at once, as an engine does, and gives its answers one by one.
 RUN = """
@@ -53,8 +53,8 @@ def test_killed_at_random_moments_nothing_is_lost_and_little_paid_twice(tmp_path
     paid, answers = tmp_path / "paid", tmp_path / "answers"
     path = os.pathsep.join([str(paths.REPOSITORY), str(Path(__file__).parent)])
     places = {"HSD_CACHE": str(tmp_path), "PYTHONPATH": path}
-    command, draw = [sys.executable, "-c", RUN, str(paid)], random.Random()
-    whole = POSTS * 260 // KILLS  # bytes a life may write, so that all of them see work
+    command, draw = [sys.executable, "-c", RUN, str(paid)], random.Random(0)
+    whole = POSTS * 260 // (3 * KILLS)  # bytes a life may write: slow to be killed, all see work
     for _ in range(KILLS):
         process = subprocess.Popen(command, env=os.environ | places, stderr=subprocess.DEVNULL)
         enough = size(answers) + draw.uniform(0, whole)

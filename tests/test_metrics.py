@@ -50,6 +50,21 @@ def test_the_weighted_form_equals_repeating_the_posts():
             assert values[row] == pytest.approx(again[name]["value"]), name
 
 
+def test_posts_of_one_group_are_drawn_together():
+    label, p_hate = posts(60, levels=9)
+    group = np.arange(60) // 4
+    (weights,) = metrics.draws(label, 400, seed=3, group=group)
+    assert (weights == weights[:, 4 * group]).all() and weights.mean() == pytest.approx(1, abs=0.05)
+    shares = [
+        metrics.classification(
+            np.repeat(label, 5), np.repeat(p_hate, 5), np.repeat(p_hate, 5) > 0.5, seed=0, group=g
+        )["accuracy"]
+        for g in (None, np.repeat(range(60), 5))
+    ]
+    widths = [share["high"] - share["low"] for share in shares]
+    assert widths[1] / widths[0] == pytest.approx(5**0.5, rel=0.15)
+
+
 def test_ece_by_hand_with_a_bin_closed_below_and_one_at_the_end():
     label, p_hate = [0, 1, 1, 1, 0], [0.05, 0.1, 0.15, 1.0, 0.95]
     # bins: [.05] gap .05; [.1, .15] rate 1, mean .125; [1, .95] rate .5, mean .975

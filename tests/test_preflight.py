@@ -5,6 +5,7 @@ import re
 import huggingface_hub
 import pytest
 import torch
+from huggingface_hub import constants
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from hsd_utils import preflight
@@ -42,7 +43,7 @@ def test_nothing_needed_nothing_lacks():
 def test_every_lack_is_named_at_once(hub, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
-    monkeypatch.setenv("HSD_CACHE", str(tmp_path / "not" / "made" / "yet"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "not" / "made" / "yet"))
     monkeypatch.delenv("HSD_DATA_DIR", raising=False)
     hub[0]["owner/gated"] = hub_error(GatedRepoError)
     found = preflight.lacking(
@@ -66,12 +67,26 @@ def test_every_lack_is_named_at_once(hub, monkeypatch, tmp_path):
     cures = [
         "environment.yml",
         "needed",
-        "HSD_CACHE",
+        "HF_HOME",
         "hf auth login",
         "ask for it",
         "HSD_DATA_DIR",
     ]
     assert all(cure in line for line, cure in zip(found, cures, strict=True))
+
+
+def test_weights_that_are_there_already_need_no_room(hub, monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    usage = preflight.shutil.disk_usage(tmp_path)._replace(free=2e9)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda folder: usage)
+    asked = {"disk_gb": 3, "hub": ["owner/model"]}
+    assert preflight.lacking(asked) == ["disk: 2 GB free, 3 GB needed; HF_HOME names another place"]
+    (tmp_path / "models--owner--model" / "blobs").mkdir(parents=True)
+    with open(tmp_path / "models--owner--model" / "blobs" / "0", "wb") as file:
+        file.truncate(int(1e9))  # sparse
+    assert preflight.lacking(asked) == []
+    (lack,) = preflight.lacking({"disk_gb": 3})
+    assert "HSD_CACHE" in lack
 
 
 def test_a_gpu_that_is_too_small(monkeypatch):

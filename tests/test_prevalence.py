@@ -45,6 +45,13 @@ def test_precision_is_what_counting_in_such_posts_gives():
     assert foretold == pytest.approx(label[wild][said[wild]].mean(), abs=0.02)
 
 
+def test_what_could_not_be_read_is_wrong_under_every_rule():
+    label, unread = [1, 0] * 20, [None] * 40
+    for rule in ({}, {"prior": 0.5}):
+        row = prevalence.table(label, [0.5] * 40, unread, [0.05], **rule).iloc[0]
+        assert row["fpr"]["value"] == 1 and row["recall"]["value"] == 0
+
+
 def test_nothing_flagged_has_no_precision():
     row = prevalence.table([0, 1, 0, 1], None, [0, 0, 0, 0], [0.1]).iloc[0]
     assert row["precision"]["value"] is None and row["alerts"]["value"] == 0

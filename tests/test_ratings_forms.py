@@ -207,11 +207,11 @@ def test_a_skipped_task_a_double_choice_and_a_second_submission(items, given, tm
         label_studio.read(path, items)
 
 
-@pytest.mark.parametrize("text", ["{}", "[1]", "no json", '[{"data": {}}]', '[{"choice": "yes"}]'])
+@pytest.mark.parametrize("text", ["[1]", "no json", '[{"data": {}}]', '[{"choice": "yes"}]'])
 def test_another_export_is_refused(items, tmp_path, text):
     path = tmp_path / "export.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match="export as JSON|columns|no rating"):
+    with pytest.raises(ValueError, match="export as JSON"):
         label_studio.read(path, items)
 
 

@@ -136,3 +136,8 @@ def test_all_of_fewer_posts_by_weight_is_all_and_none_is_none():
     for answer in (0, 1):
         found = results._weighted(pd.Series([answer] * 100), weights)
         assert found["value"] == found["high" if answer else "low"] == answer
+
+
+def test_as_how_many_weighted_posts_count():
+    assert results.effective(pd.Series([1, 1, 2])) == pytest.approx(16 / 6)  # Kish
+    assert results.effective(pd.Series([0.5] * 7)) == pytest.approx(7)

@@ -7,11 +7,10 @@ import zipfile
 
 import pandas as pd
 import pytest
+from conftest import FOLDER, real_posts
 
 from hsd_utils import paths, readers
 from hsd_utils.readers import files, public
-
-REAL = os.environ.get("HSD_DATA_DIR")
 
 
 @pytest.fixture
@@ -197,7 +196,7 @@ def test_files_that_sources_are_read_from(data):
     assert readers.inputs(["paper_eval"]) == [whole]
 
 
-@pytest.mark.skipif(not REAL, reason="HSD_DATA_DIR is not set")
+@real_posts
 @pytest.mark.parametrize(
     ("name", "read", "kept"),
     [
@@ -218,7 +217,7 @@ def test_real_files_have_the_published_counts(name, read, kept):
         assert (hate["agreement"] == 1).sum() == 263
 
 
-@pytest.mark.skipif(not REAL, reason="HSD_DATA_DIR is not set")
+@real_posts
 def test_real_hatexplain_rationales_are_whole_words():
     table, counts = readers.read("hatexplain")
     if counts["hatexplain"]["read"] == 1_922:
@@ -230,9 +229,9 @@ def test_real_hatexplain_rationales_are_whole_words():
             assert f" {text} "[start] == " " == f" {text} "[end + 1]
 
 
-@pytest.mark.skipif(not REAL, reason="HSD_DATA_DIR is not set")
+@real_posts
 def test_real_stormfront_is_the_pinned_commit():
-    path = os.path.join(REAL, "stormfront", "hate-speech-dataset.zip")
+    path = os.path.join(FOLDER, "stormfront", "hate-speech-dataset.zip")
     if not os.path.exists(path):
         pytest.skip("no zip there")
     assert files.contents(zipfile.Path(path)) == files.STORMFRONT_CONTENTS

@@ -88,7 +88,6 @@ def test_class_words_follow_the_mapping(data):
             "text,label\na,yes\nb,1\n",
             r"own.csv: the label is not 0 or 1 in row 1 \('yes'",
         ),
-        ("own.csv", 'text,label\n"a,1\nb,0\n', "quotation mark|not 0 or 1|no usable rows"),
         ("own.csv", "tweet,class\na,1\n", "no column text, label; found: tweet, class"),
         ("own.jsonl", "[]\n", "no JSON object"),
         ("own.parquet", "junk", "not a Parquet file"),

@@ -69,7 +69,7 @@ def test_the_rate_is_the_share_of_words(rate, most):
     text = "seven letters every word that stands here must move around"
     made = PERTURBATIONS["leetspeak"](text, random.Random(1), rate)
     changed = sum(a != b for a, b in zip(text.split(), made.split(), strict=True))
-    assert 1 <= changed <= most
+    assert changed == most
 
 
 def test_an_injection_asks_for_the_other_label_and_leaves_the_post():

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import real_posts
 
 from hsd_utils import near_duplicates, posts, readers, sampling
 
@@ -235,7 +236,7 @@ def test_near_duplicates_are_exact(threshold):
     assert sorted(map(tuple, found)) == sorted(map(tuple, expected))
 
 
-@pytest.mark.skipif(not os.environ.get("HSD_DATA_DIR"), reason="HSD_DATA_DIR is not set")
+@real_posts
 def test_a_mixed_sample_of_real_posts():
     table, _ = readers.read(["davidson", "stormfront", "hatexplain", "ethos"])
     cleaned, _ = sampling.clean(table)

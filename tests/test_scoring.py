@@ -222,6 +222,7 @@ def test_a_teacher_is_asked_as_notebook_02_says(loaded):
         assert request.max_tokens == 77 and list(request.schema["properties"])[1] == "hate_speech"
     assert loaded == [("fake", "owner/teacher", {"batch": 3})] * 2
     assert not made.store.owner.exists()
+    assert made.engine is None  # who keeps the classifier keeps no model
 
 
 def test_a_student_taught_with_a_definition_is_asked_with_it():

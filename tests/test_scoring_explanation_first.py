@@ -3,7 +3,7 @@
 from functools import partial
 
 import numpy as np
-from fakes import FakeEngine, P, explained, reason_of
+from fakes import POSTS, FakeEngine, P, Slipping, explained, reason_of
 
 from hsd_utils import prompts, verdict
 
@@ -71,3 +71,13 @@ def test_explanation_first_by_halves_has_p_hate_and_explanations_of_its_own(clas
     p, _, rows = explained(made)
     assert p.tolist() == list(P.values())
     assert [reason_of(row) for row in rows] == [["my own words"]] * 4
+
+
+def test_a_quote_is_asked_for_again_in_the_way_of_rationales(classifier):
+    tasks = {"converse": "label", "explain_with": "rationale"}
+    made = classifier(
+        Slipping(P), **{k: partial(prompts.student, task=t) for k, t in tasks.items()}
+    )
+    made.requoted(POSTS, explained(made)[2])
+    (held,) = [r for r in made.engine.asked if isinstance(r.schema, str)]
+    assert held.messages == prompts.student("awful people", "rationale")

@@ -5,7 +5,6 @@ and everything else are made anew in a temporary folder.
 """
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from types import SimpleNamespace
 import nbformat
 import pandas as pd
 import pytest
+from conftest import POSTS_AT_HAND
 
 from hsd_utils import paths
 from hsd_utils.paths import Run
@@ -58,7 +58,7 @@ def places(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(places):
     """A finished run: on public posts where they are on disk, else on the embedded ones."""
-    real = REAL if os.environ.get("HSD_DATA_DIR") else []
+    real = REAL if POSTS_AT_HAND else []
     words = ["hsd_utils.pipeline", "smoke", "--run", "smoke", *real]
     clock = time.perf_counter()
     made = python(*words)
@@ -189,10 +189,8 @@ def test_the_terminal_shows_no_post_and_where_the_results_are(done):
 
 
 def test_a_second_call_skips_everything(done):
-    clock = time.perf_counter()
     again = python(*done.words)
     assert again.returncode == 0 and again.stdout.count("done already") == len(STAGES)
-    assert time.perf_counter() - clock < 20
 
 
 def test_a_release_comes_back_and_the_teacher_counts_as_done(done, tmp_path, monkeypatch):

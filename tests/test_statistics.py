@@ -5,7 +5,6 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 from statsmodels.stats import contingency_tables
-from statsmodels.stats.proportion import proportion_confint
 
 from hsd_utils import metrics, statistics
 
@@ -96,11 +95,12 @@ def test_mcnemar_is_exact_below_25_discordant_posts(only_a, only_b):
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 10), (91, 100), (7, 7)])
-def test_wilson_equals_statsmodels(successes, n):
+def test_wilson_equals_scipy_s_also_of_fewer_that_count(successes, n):
     found = statistics.wilson(successes, n)
-    low, high = proportion_confint(successes, n, method="wilson")
-    assert (found["low"], found["high"]) == pytest.approx((low, high))
+    expected = binomtest(successes, n).proportion_ci(method="wilson")
+    assert (found["low"], found["high"]) == pytest.approx(tuple(expected))
     assert found["value"] == successes / n
+    assert statistics.wilson(3 * successes, 3 * n, n) == pytest.approx(found)
 
 
 def test_wilson_of_nothing_and_of_too_many():

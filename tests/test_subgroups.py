@@ -13,6 +13,7 @@ POSTS = pd.DataFrame(
         "label": [1, 1, 0, 0, 1, 0, 1, 0],
         "functionality": ["slur", "slur", "quote", "quote", "threat", "quote", "slur", None],
         "target": ["women", "women, migrants", "women", None, "migrants", "migrants", None, None],
+        "group": list("abcdefgh"),
     }
 )
 
@@ -46,6 +47,7 @@ def test_the_aucs_are_those_of_borkan():
     n = 400
     label, inside = generator.integers(0, 2, n), generator.integers(0, 2, n).astype(bool)
     posts = pd.DataFrame({"label": label, "target": np.where(inside, "g", "other")})
+    posts["group"] = range(n)
     p_hate = np.clip(0.3 * label + 0.2 * inside + generator.random(n) / 2, 0, 1)
     found = subgroups.groups(posts, p_hate, p_hate >= 0.5, 500, 0).set_index("target").loc["g"]
     intervals = {name: found[name] for name in ("subgroup_auc", "bpsn_auc", "bnsp_auc")}
@@ -78,7 +80,7 @@ def hanley_mcneil(auc, hateful, harmless):
 
 
 def test_the_gap_by_hand_and_nulls_where_nothing_can_be_compared():
-    posts = pd.DataFrame({"label": [0, 0, 0, 0, 1], "target": ["a", "a", "b", "b", "c"]})
+    posts = pd.DataFrame({"label": [0, 0, 0, 0, 1], "target": list("aabbc"), "group": range(5)})
     found = subgroups.groups(posts, None, [1, 0, 0, 0, 1], 50, 0).set_index("target")
     assert found.loc["a", "fpr"]["value"] == 0.5
     gap = found.loc["a", "fpr_gap"]
@@ -93,9 +95,29 @@ def test_the_gap_by_hand_and_nulls_where_nothing_can_be_compared():
     assert [found.loc[g, "fpr_gap"]["value"] for g in "ab"] == [0.5, -0.5]
 
 
+def test_a_template_counts_once_however_many_cases_it_has():
+    generator = np.random.default_rng(0)
+    label = np.r_[np.ones(20, int), np.zeros(20, int)]
+    posts = pd.DataFrame({"label": label, "target": ["a", "b"] * 20, "group": range(40)})
+    posts["functionality"] = "f"
+    p_hate = np.clip(0.2 * label + generator.random(40) * 0.8, 0, 1)
+    often = posts.loc[np.repeat(posts.index, 7)]  # the same cases, seven times each
+    found = [
+        (
+            subgroups.cases(table, {"m": p >= 0.5}, "functionality")["m"][0],
+            *subgroups.groups(table, p, p >= 0.5, 4000, 0).iloc[0][["bpsn_auc", "fpr", "fpr_gap"]],
+        )
+        for table, p in ((posts, p_hate), (often, np.repeat(p_hate, 7)))
+    ]
+    for once, seven in zip(*found, strict=True):
+        assert seven["value"] == pytest.approx(once["value"])
+        assert seven["high"] - seven["low"] == pytest.approx(once["high"] - once["low"], rel=0.1)
+
+
 def test_few_posts_of_a_label_have_no_auc():
     label = [1] * 10 + [0] * 10 + [1] * 9 + [0] * 30
     posts = pd.DataFrame({"label": label, "target": ["many"] * 20 + ["few"] * 39})
+    posts["group"] = range(59)
     found = subgroups.groups(posts, np.linspace(1, 0, 59), label, 50, 0).set_index("target")
     assert found["hateful"].to_dict() == {"many": 10, "few": 9}
     assert found["subgroup_auc"]["many"] == {"value": 1.0, "low": 1.0, "high": 1.0}

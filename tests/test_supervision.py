@@ -6,11 +6,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import Letters
 from scipy.special import expit, logit
 from studied import RUN, Lab
 
-from hsd_utils import encoder, faithfulness, provenance, rationales, supervision
+from hsd_utils import provenance, supervision
 
 SETTINGS = {"objective": "label_only", "label_source": "gold", "rationales": "teacher"}
 SETTINGS |= {"disagreement": "keep", "noise": 0.0, "temperature": 1.0, "confident": 1.0}
@@ -58,11 +57,27 @@ def test_smoothing_gives_the_other_label_its_share_of_a_hard_label(taught):
         supervision.check(SETTINGS | {"definition": "u"})
 
 
-def test_p_hate_is_a_mean_over_prompts_each_asked_for_itself(lab):
-    table = lab.samples["distil"]
-    mean = supervision.teacher_p(RUN, table, [{}, {"order": "hate_first"}])
-    assert mean == pytest.approx(supervision.teacher_p(RUN, table))  # the fake one is indifferent
+def test_p_hate_is_a_mean_over_prompts_each_asked_for_itself(lab, monkeypatch):
+    def read(asked, rows):
+        return rows[["id"]].assign(p_hate=0.9 if asked["prompt"]["order"] == "hate_first" else 0.2)
+
+    monkeypatch.setattr(supervision, "_read_p", read)
+    mean = supervision.teacher_p(RUN, lab.samples["distil"], [{}, {"order": "hate_first"}])
+    assert mean == pytest.approx(np.full(40, 0.55))
     assert len(list(RUN.study("x").parent.glob("teacher-p_hate-*.jsonl"))) == 2
+
+
+def test_posts_without_p_hate_are_not_taught(lab, taught, monkeypatch):
+    p = np.r_[np.full(3, np.nan), np.full(37, 0.9)]
+    monkeypatch.setattr(supervision, "teacher_p", lambda *_: p)
+    texts = lab.samples["distil"]["text"].tolist()
+    assert taught(label_source="teacher")["text"].tolist() == texts[3:]
+
+
+def test_with_gold_labels_no_rationale_of_another_label_is_taught(lab, taught):
+    gold = lab.samples["distil"].set_index("text")["label"]
+    rows = taught(objective="weighted")  # the teacher's answers are kept as they come
+    assert 0 < len(rows) < 40 and (rows["label"].to_numpy() == gold[rows["text"]]).all()
 
 
 def test_only_posts_not_asked_about_before_are_asked_about(lab, monkeypatch):
@@ -131,61 +146,6 @@ def test_noise_turns_so_many_labels_over_and_soft_ones_with_them(lab, taught):
     assert turned.tolist() == pytest.approx(1 - soft)
 
 
-def test_shuffled_rationales_are_another_post_s_of_the_same_label():
-    rows = pd.DataFrame({"label": [0, 1] * 10, "explanations": [[{"input": i}] for i in range(20)]})
-    for seed in range(5):
-        moved = rationales.shuffled(rows, seed)
-        came = np.array([e[0]["input"] for e in moved["explanations"]])
-        assert (came != np.arange(20)).all() and sorted(came) == list(range(20))
-        assert (came % 2 == moved["label"]).all() and moved.index.equals(rows.index)
-    with pytest.raises(ValueError, match="two posts of each label"):
-        rationales.shuffled(rows.head(3), 0)
-
-
-def test_a_cell_shuffles_the_teacher_s_own_rationales(lab, taught):
-    own = taught(objective="weighted", label_source="teacher").set_index("text")["explanations"]
-    mixed = taught(objective="weighted", label_source="teacher", rationales="shuffled")
-    quotes = [
-        (own[t][0]["input"], e[0]["input"])
-        for t, e in zip(*map(mixed.get, ("text", "explanations")), strict=True)
-    ]
-    assert sum(a != b for a, b in quotes) > 20  # the fake one quotes first words, some are alike
-
-
-def test_narrowed_quotes_are_parts_of_the_teacher_s(lab, taught):
-    kinds = ("teacher", "narrowed", "brief")
-    more = {"objective": "weighted", "label_source": "teacher"}
-    made = [taught(rationales=kind, **more).set_index("text") for kind in kinds]
-    own, narrow, brief = (rows["explanations"].sort_index() for rows in made)
-    assert own.index.equals(narrow.index) and own.index.equals(brief.index) and len(own) == 40
-    hateful = made[2]["label"].sort_index() == 1
-    assert 0 < hateful.sum() < 40 and not brief[~hateful].any()  # nothing to point at
-    for kind, share in ((narrow, 2), (brief, 4)):
-        for text, (before,), (after,) in zip(
-            own.index[hateful], own[hateful], kind[hateful], strict=True
-        ):
-            assert after["input"] in before["input"]
-            assert len(after["input"].split()) <= max(1, len(text.split()) // share)
-    assert narrow[~hateful].equals(own[~hateful])
-    taught(rationales="narrowed", **more)
-    # P(hate), what it says, narrower to a half and to a quarter; each kept since.
-    assert lab.opened == ["teacher"] * 4
-
-
-def test_the_run_s_student_may_narrow_them_by_its_own_p_hate(lab, taught):
-    provenance.write_json(RUN.results("03_qlora_distillation"), {"student": {"folder": "run-0"}})
-    weights = RUN.student("run-0") / "adapter_model.safetensors"
-    (weights.parent / "adapter").mkdir(parents=True)
-    more = {"objective": "weighted", "disagreement": "rationalise"}
-    for training, kind in ((b"1", "student"), (b"1", "student"), (b"2", "student_all")):
-        weights.write_bytes(training)
-        rows = taught(rationales=kind, **more)
-        rows = rows[(rows["label"] == 1) | (kind == "student_all")]
-        for text, quotes in zip(rows["text"], rows["explanations"], strict=True):
-            assert all(len(q["input"].split()) <= max(1, len(text.split()) // 2) for q in quotes)
-    assert lab.opened == ["teacher", "run-0", "run-0"]  # what a training chose is kept
-
-
 def test_smaller_sets_lie_within_larger_ones_and_are_balanced(lab):
     wanted = partial(supervision.posts_for, RUN, SETTINGS)
     small, half, whole = wanted(8), wanted(20), wanted(40)
@@ -202,49 +162,23 @@ def test_further_posts_are_in_no_sample_and_too_many_are_refused(lab):
         supervision.posts_for(RUN, SETTINGS, 5000)
 
 
-def test_people_s_words_and_the_teacher_s_quotes_stand_in_the_same_form(lab, taught):
-    more = {"objective": "weighted", "disagreement": "rationalise"}
-    human, quotes = (taught(rationales=r, **more) for r in ("human", "quotes"))
-    assert human["text"].tolist() == quotes["text"].tolist()
-    assert human["label"].tolist() == quotes["label"].tolist() and human["label"].mean() == 0.5
-    spans = lab.samples["distil"].set_index("text")["rationale"]
-    for rows in (human, quotes):
-        for row in rows.itertuples():
-            assert bool(row.explanations) == bool(row.label) and len(row.explanations) <= 3
-            assert {e["explanation"] for e in row.explanations} <= {rationales.MARKED}
-            assert all(e["input"] in row.text for e in row.explanations)
-    for row in human[human["label"] == 1].itertuples():
-        marked = [row.text[a:b] for a, b in spans[row.text]][:3]
-        assert [e["input"] for e in row.explanations] == marked
-
-
-def test_a_classifier_s_words_are_a_quarter_of_each_hateful_post_and_need_no_teacher(
-    lab, taught, monkeypatch
-):
-    monkeypatch.setattr(encoder, "load", Letters)
-    made = taught(objective="weighted", rationales="classifier")
-    table = lab.samples["distil"]
-    assert made["text"].tolist() == table["text"].tolist() and made["label"].mean() == 0.5
-    scores = faithfulness.occlusion(Letters(), table["text"], table["label"], 0)
-    for row in made.itertuples():
-        words, told = row.text.split(), row.explanations
-        assert len(told) == row.label
-        for quote in told:
-            size = len(quote["input"].split())
-            assert quote["input"] in row.text and size == max(1, len(words) // 4)
-            best = max(sum(scores(row.text)[n : n + size]) for n in range(len(words) - size + 1))
-            at = len(row.text[: row.text.index(quote["input"])].split())
-            assert sum(scores(row.text)[at : at + size]) == pytest.approx(best)
-    assert not lab.opened
-
-
-def test_without_marked_words_the_comparison_is_refused(lab):
-    bare = lab.samples["distil"].assign(rationale=[[]] * 40)
-    with pytest.raises(ValueError, match="no hateful post has marked words"):
-        supervision.taught(RUN, bare, SETTINGS | {"rationales": "human"})
-
-
 def test_targets_can_be_sent_to_a_process(taught):
     for source in supervision.SOURCES:
         rows = taught(label_source=source, noise=0.1).to_dict("records")
         assert json.loads(json.dumps(rows))[0].keys() == {"text", "label", "explanations", "p_hate"}
+
+
+def test_further_posts_are_drawn_as_the_samples_were(lab, monkeypatch):
+    asked = {"seed": 7, "near_duplicate": 0.7, "anonymise": False, "sources": ["corpus"]}
+    monkeypatch.setattr(
+        type(RUN), "parameters", lambda *_: provenance.defaults("01_sampling") | asked
+    )
+    unused = supervision.contamination.unused
+    seen = []
+    monkeypatch.setattr(
+        supervision.contamination, "unused", lambda *a: seen.append(a[2:]) or unused(*a)
+    )
+    supervision._further.cache_clear()
+    supervision.posts_for(RUN, SETTINGS, 43)
+    assert seen == [(3, 7, 0.7, False)]
+    supervision._further.cache_clear()

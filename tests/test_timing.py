@@ -64,6 +64,11 @@ def test_a_last_batch_that_is_not_full_counts_for_what_it_is(clock):
     assert found["posts_per_second"] == pytest.approx(5 / 5.0) and found["p50"] == 1.0
 
 
+def test_a_batch_that_no_posts_fill_is_refused():
+    with pytest.raises(ValueError, match="batches of 32 take as many posts at least: raise posts"):
+        timing.measure({"model": "m", "posts": {"1": 8, "32": 8}}, ["a post"] * 99)
+
+
 def test_a_95th_percentile_needs_twenty_batches(clock):
     seconds = [1.0] * 19 + [100.0]
     assert timing.batches(asker(clock, seconds)[0], ["x"] * 20, 1)["p95"] == pytest.approx(5.95)

@@ -12,7 +12,7 @@ from conftest import SMALL
 from hsd_utils import training  # Unsloth goes before torch and transformers
 
 import torch  # isort: skip
-from transformers import TrainerCallback  # isort: skip
+from transformers import EarlyStoppingCallback, TrainerCallback  # isort: skip
 
 from hsd_utils import checkpoints, objectives, paths, prompts, trial  # isort: skip
 
@@ -118,6 +118,11 @@ def test_the_loss_goes_down_and_the_log_says_when(taught):
     assert losses[-1] < losses[0] / 2 and dev[1] < dev[0]
     assert trainer.state.best_metric == pytest.approx(min(dev))
     assert trial.kept_epoch(log, trainer.state.best_global_step) == 2.0
+    assert trainer.args.load_best_model_at_end
+    (stop,) = [
+        c for c in trainer.callback_handler.callbacks if isinstance(c, EarlyStoppingCallback)
+    ]
+    assert stop.early_stopping_patience == 9  # as asked
     seconds = [row["seconds"] for row in log]
     assert seconds == sorted(seconds) and 0 < seconds[0] < seconds[-1]
     assert [row["step"] for row in log if "dev_loss" in row] == [3, 6]

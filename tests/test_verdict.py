@@ -101,7 +101,7 @@ def test_no_label_is_guessed(text, reason):
 def test_a_label_survives_its_explanations(bad):
     parsed = verdict.parse(f'{{"hate_speech": "False", "explanations": {bad}}}')
     assert (parsed.label, parsed.explanations, parsed.repaired) == (0, [], True)
-    assert parsed.reason in ("bad explanations", None if bad == "{}x" else "bad explanations")
+    assert parsed.reason == (None if bad == "{}x" else "bad explanations")  # as good as none
 
 
 def test_a_quote_that_contains_an_answer_is_no_contradiction():
@@ -138,6 +138,7 @@ def test_parse_never_raises(text):
         ("they are realy bad", "Oh, they are really bad.", "they are really bad", "fuzzy"),
         ("השכן שלי", "זה השכן שלי כאן", "השכן שלי", "exact"),
         ("short", "shirt", None, None),
+        ("women are the problem", "women are not the problem", None, None),
         ("nothing of the kind", "a post about trains", None, None),
         ("a post about trains and then much more", "a post about trains", None, None),
         ("", "a", None, None),

@@ -8,6 +8,7 @@ base model plus a LoRA adapter: merged into 16-bit weights, kept apart over 4-bi
 """
 
 import copy
+import gc
 import os.path
 import time
 from collections.abc import Iterable, Iterator
@@ -156,6 +157,8 @@ def load(model: str, *, batch: int = 16, adapter: Path | str | None = None, four
         quantisation = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
         )
+    gc.collect()  # what an earlier model left on the card counts as taken until it is given back
+    torch.cuda.empty_cache()
     loaded = AutoModelForCausalLM.from_pretrained(
         source,
         dtype=torch.bfloat16,
@@ -164,12 +167,13 @@ def load(model: str, *, batch: int = 16, adapter: Path | str | None = None, four
     )
     precision = "nf4" if four_bit else str(loaded.dtype).removeprefix("torch.")
     identity = identify("transformers", "transformers", model, precision=precision)
-    # A hub id's files lie in the hub's own cache, which Transformers does not tell.
+    # A hub id's files lie in the hub's own cache, which Transformers does not tell: then the size
+    # is not known, and an adapter's alone would be mistaken for it.
     files = list(Path(source).glob("*.safetensors"))
     if adapter is not None:
         from peft import PeftModel
 
-        files += Path(adapter).glob("*.safetensors")
+        files += Path(adapter).glob("*.safetensors") if files else []
         identity["adapter"] = export.digest(Path(adapter))
         loaded = PeftModel.from_pretrained(loaded, str(adapter))
         if not getattr(loaded, "is_loaded_in_4bit", False):
