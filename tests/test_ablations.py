@@ -10,14 +10,7 @@ from cells import execute
 from sklearn.metrics import f1_score, roc_auc_score
 from studied import GRID, RUN, Lab
 
-from hsd_utils import (
-    ablations,
-    figures_study,
-    ledger,
-    predictions,
-    statistics,
-    study,
-)
+from hsd_utils import ablations, figures_study, ledger, predictions, statistics, study
 
 
 @pytest.fixture
