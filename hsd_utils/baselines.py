@@ -34,6 +34,10 @@ TRAINED_ON = {
     "minilm_head": "a billion sentence pairs, among them Reddit comments (its model card)",
     "hatesonar": "Davidson et al. 2017, so its figures on davidson are not a test",
     "profanity_check": "Davidson et al. 2017 and Wikipedia comments: davidson is not a test of it",
+    "SmolLM2-135M-Instruct": "2 trillion tokens of web pages (FineWeb-Edu, DCLM) and code: any "
+    "published data set may lie in them (its model card)",
+    "Qwen2.5-Coder-1.5B-Instruct": "5.5 trillion tokens of code, text about it and synthetic data, "
+    "not published (its model card)",
 }
 
 
@@ -67,7 +71,7 @@ def supervision(name: str) -> str:
 
 
 def trained_on(name: str) -> str:
-    """What a baseline met before; a model of the hub says it on its card, if at all."""
+    """What a model met before; one of the hub says it on its card, if at all."""
     return TRAINED_ON.get(name, "see its model card")
 
 

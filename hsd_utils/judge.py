@@ -14,7 +14,7 @@ from typing import Any
 import json_repair
 import pandas as pd
 
-from hsd_utils import engines, prompts, statistics
+from hsd_utils import engines, prompts, statistics, verdict
 from hsd_utils.engines import Request
 from hsd_utils.ratings import QUESTIONS, SCALE, SIDES, agreement, results, rubric
 from hsd_utils.ratings.sheet import WORDS
@@ -22,12 +22,7 @@ from hsd_utils.store import Store
 
 KIND = "judge"  # not among ratings.KINDS: a file of such ratings is refused as people's
 MAX_TOKENS = 60
-SCHEMA = {
-    "type": "object",
-    "properties": {question: {"type": "string", "enum": list(SCALE)} for question in QUESTIONS},
-    "required": list(QUESTIONS),
-    "additionalProperties": False,
-}
+SCHEMA = verdict.closed({name: {"type": "string", "enum": list(SCALE)} for name in QUESTIONS})
 
 
 def rate(items: list[dict], asked: Mapping[str, Any]) -> pd.DataFrame:

@@ -16,8 +16,9 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
+from unittest import mock
 
 import papermill
 import yaml
@@ -25,7 +26,7 @@ from filelock import FileLock, Timeout
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from hsd_utils import claims, paths, preflight, provenance, tables, trial
+from hsd_utils import claims, engines, paths, preflight, provenance, tables, trial
 from hsd_utils.paths import Run
 from hsd_utils.provenance import STAGES
 
@@ -129,12 +130,15 @@ def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict])
         clock = time.perf_counter()
         out = run.executed(stage)
         out.parent.mkdir(parents=True, exist_ok=True)
+        # Only what differs is injected: the rest can be changed where the notebook sets it.
+        usual = provenance.defaults(stage)
+        asked = {name: value for name, value in planned[stage].items() if value != usual[name]}
         try:
-            with _environment(trial.allocator() if stage == trial.NOTEBOOK else {}):
+            with mock.patch.dict(os.environ, trial.allocator() if stage == trial.NOTEBOOK else {}):
                 papermill.execute_notebook(
                     str(paths.NOTEBOOKS / f"{stage}.ipynb"),
                     str(out),
-                    parameters=planned[stage],
+                    parameters=asked | {"run": run.name},
                     kernel_name="python3",
                     cwd=str(paths.NOTEBOOKS),
                     progress_bar={"desc": stage, "leave": False},
@@ -162,23 +166,15 @@ def execute(profile: str, run: Run, stages: list[str], planned: dict[str, dict])
             say(f"  {what}  {place}")
 
 
-@contextmanager
-def _environment(added: dict[str, str]):
-    """For the kernels started within."""
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
-
-
 class Bars(io.TextIOBase):
-    """Progress bars of a notebook's cells for the terminal; all else stays in the notebook."""
+    """Progress bars and notes of a notebook's cells for the terminal; all else stays in it."""
 
     def write(self, text: str) -> int:
         if text.startswith("\r"):
             sys.stderr.write(text.rstrip("\n"))
+        for line in text.splitlines():
+            if line.startswith(engines.NOTE):
+                sys.stderr.write(f"\r{line}\n")
         return len(text)
 
     def flush(self) -> None:

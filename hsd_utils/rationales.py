@@ -2,8 +2,9 @@
 
 One row a post: id, gold (0/1), said (0/1 or NA, what the teacher said by itself), label (what its
 explanations explain: the same unless it was asked again), p_hate, explanations (with the
-offsets of their quotes), reason (why what it said by itself could not be used), repaired (that),
-rationalised (asked again, it explains the gold label), tokens and seconds.
+offsets of their quotes), reason (what was wrong with what it said by itself; what is whole of an
+answer that was cut off is used), repaired (that), rationalised (asked again, it explains the gold
+label), tokens and seconds.
 
     rows = rationales.read(sample, p_hate, answers)
     rationales.write(rationales.resolve(rows, "drop"), run.rationales("distil"))

@@ -94,12 +94,12 @@ def json_schema(
     item = {"input": {**text, "maxLength": max_input}}
     item["explanation"] = {**text, "maxLength": max_explanation}
     words = {"type": "string", "enum": list(LABELS) if label is None else [word(label)]}
-    listed = {"type": "array", "items": _object(item), "minItems": 1, "maxItems": max_explanations}
+    listed = {"type": "array", "items": closed(item), "minItems": 1, "maxItems": max_explanations}
     keys = {"hate_speech": words, "explanations": listed}
-    return _object(keys if label_first else dict(reversed(keys.items())))
+    return closed(keys if label_first else dict(reversed(keys.items())))
 
 
-def _object(keys: dict) -> dict:
+def closed(keys: dict) -> dict:  # JSON schema: an object of all these keys and no others
     rules = {"required": list(keys), "additionalProperties": False}
     return {"type": "object", "properties": keys} | rules
 

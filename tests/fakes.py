@@ -11,9 +11,10 @@ from hsd_utils import readers, sampling, verdict
 from hsd_utils.engines import Answer, Request
 
 CHIP = {"processor": "A Chip", "cores": 2, "gpu": None}
-# A stage's manifest, with the one parameter that all runs are asked for.
+# A stage's manifest, with the parameters of 01 that all are asked for.
 DONE = {"inputs": {}, "outputs": {}, "seconds": 1, "finished": "2026", "commit": "c"}
-DONE |= {"packages": {}, "hardware": CHIP, "parameters": {"anonymise": True}}
+DONE |= {"packages": {}, "hardware": CHIP}
+DONE["parameters"] = {"anonymise": True, "sources": ["corpus"]}
 
 P = {"awful people": 0.9, "doubtful people": 0.6, "kind people": 0.3, "dear people": 0.1}
 POSTS = pd.DataFrame({"id": list("abcd"), "text": list(P), "label": [1, 0, 1, 0]})
@@ -50,7 +51,7 @@ class FakeEngine:
 
     def __init__(self, p_hate=None, *, constrained=False, model="fake/m", **more):
         self.p_hate, self.quoted = p_hate or {}, more.get("quoted", first_word)
-        self.free, self.ends = more.get("free", {}), more.get("ends", {})
+        self.free, self.ends = more.get("free") or {}, more.get("ends") or {}
         self.constrained, self.batch, self.files, self.streams = constrained, 4, [], True
         self.grammars = False
         self.identity = {"engine": "fake", "version": "1", "model": model, "weights": ["0"]}

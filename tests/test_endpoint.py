@@ -27,7 +27,7 @@ def test_answers_come_with_counts_and_time(capsys):
     body = server.bodies[0]
     assert body["temperature"] == 0 and body["max_tokens"] == 50
     assert body["response_format"]["json_schema"]["schema"] == schema
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert f"9 requests go to {server.url}: about 13 tokens there, at most 450 back, 0.0 m" in said
     assert server.keys == {"Bearer secret-key"} and "secret-key" not in said
 
@@ -171,17 +171,17 @@ def test_a_completion_of_no_use_is_paid_for_too():
     assert len(server.bodies) == 6 and engine.budget.tokens == [6 * 10, 6 * 5]
 
 
-def test_without_log_probabilities_p_hate_is_what_is_said(caplog):
+def test_without_log_probabilities_p_hate_is_what_is_said(capsys):
     with FaultyServer(logprobs=False) as server:
         assert [a.probabilities for a in open_(server)(weighing())] == [[0.0, 1.0]] * 2
-    assert caplog.text.count("P(hate) is 0 or 1") == 1
+    assert capsys.readouterr().err.count("P(hate) is 0 or 1") == 1
 
 
 def test_a_server_without_schemas_is_asked_without(capsys):
     with FaultyServer(schemas=False) as server:
         answers = list(open_(server)(requests(6, schema=verdict.json_schema())))
     assert len(answers) == 6 and "response_format" not in server.bodies[-1]
-    assert "refuses JSON schemas" in capsys.readouterr().out
+    assert "note: the endpoint refuses JSON schemas" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -198,14 +198,17 @@ def test_a_spent_budget_stops_cleanly_and_goes_on(tmp_path, limit, said):
         assert len(answers) == 20 and set(server.paid.values()) == {1}
 
 
-def test_limits_where_no_tokens_are_counted_are_said_to_be_none(caplog, monkeypatch):
-    shell = FaultyServer._shell
+def test_limits_where_no_tokens_are_counted_are_said_to_be_none(capsys, monkeypatch):
+    shell, said = (
+        FaultyServer._shell,
+        "counts no tokens: max_cost and max_tokens_total stop nothing",
+    )
     uncounted = staticmethod(lambda post: shell(post) | {"usage": None})
     monkeypatch.setattr(FaultyServer, "_shell", uncounted)
     with FaultyServer() as server:
-        assert len(list(open_(server)(requests(3)))) == 3 and "tokens" not in caplog.text
+        assert len(list(open_(server)(requests(3)))) == 3 and said not in capsys.readouterr().err
         assert len(list(open_(server, max_cost=5.0)(requests(3)))) == 3
-    assert caplog.text.count("counts no tokens: max_cost and max_tokens_total stop nothing") == 1
+    assert capsys.readouterr().err.count(said) == 1
 
 
 NO_ADDRESS = ["localhost:8000", "ftp://x", "https://s3cret@host/v1", "", "http://:s3cret@host"]

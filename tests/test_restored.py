@@ -49,7 +49,7 @@ def test_all_but_05_runs_again_without_the_teacher(done, places, monkeypatch):
 
 
 def test_the_same_seeds_give_the_same_run(done, places, tmp_path, monkeypatch, faults):
-    """From nothing: samples and prompts byte for byte, P(hate) within the README's tolerance."""
+    """From nothing: samples and prompts byte for byte, P(hate) and metrics within tolerance."""
     (tmp_path / "models").symlink_to(places / "cache" / "models", target_is_directory=True)
     monkeypatch.setenv("HSD_CACHE", str(tmp_path))
     again, words = Run("repeated"), [*done.words, "--run", "repeated"]
@@ -73,5 +73,11 @@ def test_the_same_seeds_give_the_same_run(done, places, tmp_path, monkeypatch, f
             pd.read_json(run.predictions(model, "eval"), lines=True) for run in (done.run, again)
         )
         moved[model] = float((one["p_hate"] - two["p_hate"]).abs().max())
-    faults["repeated_run"] = {"posts": 12, "p_hate_moved_at_most": moved}
+    one, two = (json.loads(run.metrics.read_text())["models"] for run in (done.run, again))
+    apart = {
+        name: max(abs(one[m][name]["value"] - two[m][name]["value"]) for m in MODELS)
+        for name in ("accuracy", "roc_auc")
+    }
+    faults["repeated_run"] = {"posts": 12, "p_hate_moved_at_most": moved, "metrics": apart}
     assert max(moved.values()) <= 0.02, moved
+    assert max(apart.values()) <= 1 / 12 + 1e-9, apart  # what one post weighs

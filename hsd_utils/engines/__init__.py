@@ -12,6 +12,7 @@ how P(hate) is read at the label token.
 
 import importlib
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -30,6 +31,7 @@ ENGINES = {
 }
 
 
+NOTE = "note: "  # how a line begins that the pipeline passes on to its terminal
 # ``finish`` of a request that got no answer: not stored, so that a rerun tries again.
 UNANSWERED = ("too long", "failed")
 
@@ -98,6 +100,11 @@ class Engine(Protocol):
     streams: bool
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]: ...
+
+
+def note(line: str) -> None:
+    """What who pays for answers must see: in the notebook, and on the pipeline's terminal."""
+    print(NOTE + line, file=sys.stderr, flush=True)
 
 
 def identify(engine: str, package: str, model: str, **more: str) -> dict[str, Any]:

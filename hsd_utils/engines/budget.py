@@ -6,12 +6,9 @@ Tokens spent are those that the endpoint counts; the estimate beforehand goes by
     print(budget.estimate(requests, "http://localhost:8000/v1", tokens_per_second=500))
 """
 
-import logging
 from collections.abc import Sequence
 
-from hsd_utils.engines import Request
-
-log = logging.getLogger(__name__)
+from hsd_utils.engines import Request, note
 
 CHARACTERS_A_TOKEN = 4  # English, about; for the estimate only
 LABEL_TOKENS = 16  # up to and including the label, with room for white space
@@ -47,7 +44,7 @@ class Budget:
         self.failures = 0
         if not tokens and not self.blind:
             self.blind = True
-            log.warning("the endpoint counts no tokens: max_cost and max_tokens_total stop nothing")
+            note("the endpoint counts no tokens: max_cost and max_tokens_total stop nothing")
 
     def failed(self, error: Exception) -> None:
         """Raises the error itself after ``patience`` failures in a row: nothing gets through."""

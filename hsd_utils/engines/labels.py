@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from hsd_utils.verdict import LABELS
+from hsd_utils.verdict import LABELS, closed
 
 
 def begun(completion) -> bool:
@@ -55,9 +55,7 @@ def said(text: str, choices: Sequence[str]) -> list[float]:
 
 def schema(choices: Sequence[str]) -> dict:
     """The JSON schema of an answer that is a label alone."""
-    words = {"type": "string", "enum": list(choices)}
-    rules = {"required": ["hate_speech"], "additionalProperties": False}
-    return {"type": "object", "properties": {"hate_speech": words}} | rules
+    return closed({"hate_speech": {"type": "string", "enum": list(choices)}})
 
 
 def _top(token) -> dict[str, float]:

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import openai
 
-from hsd_utils.engines import Answer, Request, faults, labels
+from hsd_utils.engines import Answer, Request, faults, labels, note
 from hsd_utils.engines.budget import LABEL_TOKENS, Budget, OverBudget, counted
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Endpoint:
         requests = list(requests)
         if not requests:
             return
-        print(self.budget.estimate(requests, self.identity["weights"][0], self.speed), flush=True)
+        note(self.budget.estimate(requests, self.identity["weights"][0], self.speed))
         done: queue.SimpleQueue = queue.SimpleQueue()
         stop = threading.Event()
         # A loop of its own in a thread of its own: JupyterLab's kernel has one running already.
@@ -112,7 +112,7 @@ class Endpoint:
                     self.budget.answered(answer.prompt_tokens + answer.answer_tokens)
                     if request.choices and not got.choices[0].logprobs and self.weighs:
                         self.weighs = False
-                        log.warning("the endpoint gives no log-probabilities: P(hate) is 0 or 1")
+                        note("the endpoint gives no log-probabilities: P(hate) is 0 or 1")
                     return answer
             await asyncio.sleep(min(FIRST_WAIT * 2**attempt, 8) * random.uniform(0.75, 1))
         raise faults.NotACompletion("the endpoint does not answer with completions")
@@ -140,7 +140,7 @@ class Endpoint:
                 raise
             # What it writes without a schema is parsed, and repaired, like any answer.
             self.schemas = False
-            print("the endpoint refuses JSON schemas: asking without", flush=True)
+            note("the endpoint refuses JSON schemas: asking without")
         return await self._create(client, body(request, model, False))
 
     async def _create(self, client, asked: dict):
