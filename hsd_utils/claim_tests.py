@@ -182,10 +182,10 @@ def _memory(found) -> dict:
 
 def _cost(found) -> dict:  # on one machine a post's price goes with its time
     experiment = "share of the price of a post saved, at one hourly price"
-    row = _time(found, experiment, "0.86, of other machines; C7 again, since one price is paid")
+    row = _time(found, experiment, "0.86, on other machines; as C7, since both run at one price")
     if measured := found.get("efficiency"):
         after = f"{n:,.0f}" if (n := measured["costs"]["break_even_posts"]) else "no number of"
-        row["note"] += f"; labelling and training paid for after {after} posts"
+        row["note"] += f"; labelling and training are earned back after {after} posts"
     return row
 
 
@@ -216,7 +216,7 @@ def _posts(found) -> dict:
     judged = "supported" if gain["high"] < SMALL else "inconclusive"
     judged = "not supported" if gain["low"] > SMALL else judged
     note = f"{small:,} and {large:,} posts, trained {' and '.join(map(str, more['seeds'][::-1]))}"
-    note += f" time(s), beyond distil unbalanced; suffices: gain below {SMALL}; "
+    note += f" time(s), those beyond distil unbalanced; they suffice if the gain is below {SMALL}; "
     note += f"ROC-AUC {tables.interval(more['roc_auc'])}"
     return _row(experiment, gain, judged, more["supervision"], "metrics.json", note)
 

@@ -45,10 +45,10 @@ FILE, PAGE = "claims.json", "claims.md"
 PAPER = ("llama-3-70b-instruct", "llama-3-8b-instruct")
 PAPER_EVAL = 1900  # posts: so many of its 2,001 a balanced sample can have
 RULE = """\
-*Supported*: the interval lies beyond the null value on the claimed side (and Holm's p-value, \
-where the plan corrects, below alpha). *Not supported*: it lies on the other side. \
-*Inconclusive*: neither, or the learners of C10 differ. *Not testable here*: nothing was \
-measured that could decide; the note says why."""
+*Supported*: the whole interval is on the claimed side of no difference, or of the paper's value \
+(and, where the plan corrects for several tests, Holm's p-value is below its level). *Not \
+supported*: it is on the other side. *Inconclusive*: neither, or the two learners of C10 \
+disagree. *Not testable here*: nothing was measured that could decide; the note says why."""
 
 
 def collect(run: Run) -> list[dict[str, Any]]:

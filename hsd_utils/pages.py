@@ -3,8 +3,9 @@
 What a run showed is told in words that fit its outcome alone, so they stand beside it, in a Jinja
 template, ``README.md.j2``, that looks up what was measured.  It becomes that folder's README.md;
 its block ``summary`` goes into the project's, too.  A template has ``metrics`` (metrics.json),
-``at(table, column, column=value, ...)`` for a value of ``tables/`` or ``claims.json``, and the
-filters ``two`` (0.77), ``ci`` (0.77 (0.74–0.80)) and ``percent`` (77%).
+``at(table, column, column=value, ...)`` for a value of ``tables/`` or ``claims.json``,
+``claimed(verdict)``, the claims of the paper, C1 to C13, that have it, and the filters ``two``
+(0.77), ``ci`` (0.77 (0.74–0.80)) and ``percent`` (77%).
 
     python -m hsd_utils.pages demo                 # writes them in outputs/demo
     python -m hsd_utils.pages reference --readme   # and what the project's README shows of them
@@ -43,6 +44,7 @@ def findings(run: Run) -> tuple[str, str]:
     known = {
         "metrics": json.loads(run.metrics.read_text(encoding="utf-8")),
         "at": lambda name, column, **where: _at(run, name, column, where),
+        "claimed": lambda verdict: _claimed(run, verdict),
     }
     part = "".join(template.blocks["summary"](template.new_context(known)))
     return MADE.format(run.name) + template.render(known) + "\n", part
@@ -59,6 +61,13 @@ def _at(run: Run, name: str, column: str, where: dict[str, Any]) -> Any:
     if len(fit) != 1:
         raise LookupError(f"{len(fit)} rows of {path.name} fit {where}: name one")
     return fit[0][column]
+
+
+def _claimed(run: Run, verdict: str) -> list[str]:
+    rows = json.loads((run.folder / claims.FILE).read_text(encoding="utf-8"))
+    return [
+        row["claim"] for row in rows if row["verdict"] == verdict and row["claim"][1:].isdigit()
+    ]
 
 
 def main() -> None:

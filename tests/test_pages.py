@@ -79,7 +79,8 @@ def said(tmp_path, monkeypatch):
     run.table("cases", "json").parent.mkdir(parents=True)
     run.table("cases", "json").write_text(json.dumps(ROWS))
     run.metrics.write_text(json.dumps({"share": 0.125}))
-    (run.folder / claims.FILE).write_text(json.dumps([{"claim": "C1", "verdict": "supported"}]))
+    rows = [{"claim": claim, "verdict": "supported"} for claim in ("C1", "C2b", "C10")]
+    (run.folder / claims.FILE).write_text(json.dumps(rows))
 
     def render(text):
         text = text if "block summary" in text else "{% block summary %}{% endblock %}" + text
@@ -93,9 +94,10 @@ def test_numbers_are_looked_up_and_shown_as_asked(said):
     text, _ = said(
         "{{ at('cases', 'right', model='student') | ci }}, "
         "{{ at('cases', 'right', model='teacher') | two }}, {{ metrics.share | percent }}, "
-        "{{ at('cases', 'posts', model='teacher') }}, {{ at('claims', 'verdict', claim='C1') }}"
+        "{{ at('cases', 'posts', model='teacher') }}, {{ at('claims', 'verdict', claim='C1') }}, "
+        "{{ claimed('supported') | join(' ') }}, {{ claimed('inconclusive') | length }}"
     )
-    assert text.endswith("\n0.50 (0.25–0.75), 0.62, 12%, 8, supported\n")
+    assert text.endswith("\n0.50 (0.25–0.75), 0.62, 12%, 8, supported, C1 C10, 0\n")
 
 
 def test_the_summary_is_a_part_of_the_page(said):
