@@ -198,9 +198,8 @@ def _breadth(found) -> dict:
     sources = sum(row["model"] == model for row in measured["rows"])
     note = f"of baselines, not the student: {model}, mean over {sources} sources; {few}"
     note += "".join(f"; {name}: {tables.interval(found)}" for name, found in others)
-    verdicts = {
-        verdict(found) for found in measured["overall"].values()
-    }  # of learners that disagree: none
+    # Where learners disagree there is none.
+    verdicts = {verdict(found) for found in measured["overall"].values()}
     judged = verdicts.pop() if len(verdicts) == 1 else "inconclusive"
     return _row(experiment, first, judged, "gold", "tables/breadth.json", note)
 

@@ -57,20 +57,22 @@ def mcnemar(label, a, b) -> dict:
     return {"only_a": only_a, "only_b": only_b, "p_value": float(test.pvalue), "exact": exact}
 
 
-def wilson(successes: int, n: int, independent: int | None = None) -> dict:
+def wilson(successes: float, n: float, independent: float | None = None) -> dict:
     """A share and its 95% interval (Wilson 1927): ``{"value", "low", "high"}``.
 
-    independent: so many of the n count for the interval, where the others repeat them (an effective
-    sample size, Kish 1965).  With n = 0 all are null with a ``reason``.  Raises ValueError
-    unless 0 <= successes <= n.
+    independent: as how many the n count for the interval, where some repeat others or have weights
+    (an effective sample size, Kish 1965).  With n = 0 all are null with a ``reason``.  Raises
+    ValueError unless 0 <= successes <= n.
     """
     if n == 0 and successes == 0:
         return bootstrap.absent("nothing was counted")
     if not 0 <= successes <= n:
-        raise ValueError(f"{successes} of {n} were counted: there must be as many at least")
+        raise ValueError(f"{successes} of {n} counted: a share lies between none and all")
     value, size = float(successes / n), independent or n
     low, high = proportion_confint(value * size, size, method="wilson")
-    return {"value": value, "low": float(low), "high": float(high)}
+    # Rounding keeps these two ends from being whole.
+    low, high = 0.0 if value == 0 else float(low), 1.0 if value == 1 else float(high)
+    return {"value": value, "low": low, "high": high}
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Where does a model fail?  Test cases by functionality, and groups spoken of.
 
-Cases of one template (a post's ``group``) mostly stand or fall together: of HateCheck's 3,728 there
-are 845 templates.  So intervals are those of as many posts as there are groups.
+Cases of one template (a post's ``group``) mostly stand or fall together, and HateCheck's 3,728 come
+from 845 templates.  So intervals are those of as many posts as there are groups.
 
 python -c "import pandas as pd; from hsd_utils import subgroups; print(subgroups.cases(
     pd.DataFrame({'label': [1, 0], 'case': ['a', 'b'], 'group': ['t1', 't2']}),

@@ -101,6 +101,8 @@ def test_wilson_equals_scipy_s_also_of_fewer_that_count(successes, n):
     assert (found["low"], found["high"]) == pytest.approx(tuple(expected))
     assert found["value"] == successes / n
     assert statistics.wilson(3 * successes, 3 * n, n) == pytest.approx(found)
+    for many in range(1, 200):  # ends that are whole, whatever rounding does
+        assert statistics.wilson(0, many)["low"] == 0 and statistics.wilson(many, many)["high"] == 1
 
 
 def test_wilson_of_nothing_and_of_too_many():

@@ -103,7 +103,7 @@ class Engine(Protocol):
 
 
 def note(line: str) -> None:
-    """What who pays for answers must see: in the notebook, and on the pipeline's terminal."""
+    """What whoever pays for answers must see, in the notebook and on the pipeline's terminal."""
     print(NOTE + line, file=sys.stderr, flush=True)
 
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
 from hsd_utils import ratings, statistics
 from hsd_utils.paths import Run
@@ -180,14 +179,7 @@ def _shares(posts: pd.DataFrame, pair: list) -> Iterator[dict]:
 
 
 def _weighted(yes: pd.Series, weights: pd.Series) -> dict:
-    n = effective(weights)
-    if not n:
-        return statistics.wilson(0, 0)
-    share = float((yes * weights).sum() / weights.sum())
-    low, high = proportion_confint(share * n, n, method="wilson")
-    # Rounding keeps these two ends from being whole.
-    low, high = 0.0 if share == 0 else float(low), 1.0 if share == 1 else float(high)
-    return {"value": share, "low": low, "high": high}
+    return statistics.wilson((yes * weights).sum(), weights.sum(), effective(weights))
 
 
 def _agreement(posts: pd.DataFrame) -> Iterator[dict]:
