@@ -55,17 +55,17 @@ def ceiling(
     columns = ["model", "posts", *MEASURES]
     if pairs.empty:
         return pd.DataFrame(columns=columns)
-    label, (posts, place) = pairs["others"].to_numpy(), np.unique(pairs["id"], return_inverse=True)
+    label = pairs["others"].to_numpy()
     given = {"annotator": pairs["said"]} | {m: said.loc[pairs["id"]] for m, said in models.items()}
     # Which posts are drawn does not depend on their labels, so none are given.
-    drawn = list(metrics.draws(np.zeros(len(posts), int), resamples, seed))
+    drawn = list(metrics.draws(np.zeros(len(pairs), int), resamples, seed, pairs["id"]))
     rows = []
     for name, said in given.items():
         answered = metrics.answers(label, said)
         whole = metrics.on_labels(label, answered, np.ones((1, len(pairs))))
-        blocks = [metrics.on_labels(label, answered, weights[:, place]) for weights in drawn]
+        blocks = [metrics.on_labels(label, answered, weights) for weights in drawn]
         parts = pd.concat(map(pd.DataFrame, blocks))
-        row = {"model": name, "posts": len(posts)}
+        row = {"model": name, "posts": pairs["id"].nunique()}
         rows.append(row | {m: bootstrap.interval(whole[m][0], parts[m]) for m in MEASURES})
     return pd.DataFrame(rows, columns=columns)
 

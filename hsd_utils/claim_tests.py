@@ -9,7 +9,7 @@ high, verdict, supervision, file and note; the page is put together in ``claims`
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hsd_utils import analysis_plan, bootstrap, tables
+from hsd_utils import analysis_plan, bootstrap, summary, tables
 
 LEVEL, CORRECT = 0.85, 0.91  # the paper's F1, and its share of correct explanations
 SMALL = 0.02  # of macro-F1: less than this more posts may still add if these suffice
@@ -53,8 +53,8 @@ def _row(experiment, found, judged=None, supervision=None, file=None, note="") -
     return {"experiment": experiment, **numbers, "verdict": judged or verdict(found), **told}
 
 
-def _untested(experiment: str, reason: str) -> dict[str, Any]:
-    return _row(experiment, bootstrap.absent(reason))
+def _untested(experiment: str, reason: str, file: str | None = None) -> dict[str, Any]:
+    return _row(experiment, bootstrap.absent(reason), file=file)
 
 
 def _level(found) -> dict:
@@ -134,7 +134,8 @@ def _equivalence(found) -> dict:
     both = {r["question"]: r["population"] for r in rows if r["posts"] == "both right"}
     every = [(r["question"], r["population"]) for r in rows if r["posts"] == "all"]
     if not (tests := [one for one in every if one[1]["value"] is not None]):
-        return _untested(experiment, NO_RATINGS)
+        beside = summary.explained(found["explanations"])
+        return _untested(experiment, NO_RATINGS + beside, "explanations.json" if beside else None)
     question, worst = max(tests, key=lambda one: max(-one[1]["low"], one[1]["high"]))
     apart = any(t["low"] > t["margin"] or t["high"] < -t["margin"] for _, t in tests)
     alike = all(test["equivalent"] for _, test in every)

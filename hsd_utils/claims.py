@@ -35,12 +35,6 @@ SAYS = {
     "C12": "few-shot prompting works: demonstrations make the teacher's labels better",
     "C13": "open: other languages, how many demonstrations, human or machine rationales",
 }
-MEASURED = {
-    "quotes_found": "quotes found",
-    "comprehensiveness": "comprehensiveness",
-    "random_comprehensiveness": "that of as many words by chance",
-    "token_f1": "token-F1 with people's words",
-}
 FILE, PAGE = "claims.json", "claims.md"
 PAPER = ("llama-3-70b-instruct", "llama-3-8b-instruct")
 PAPER_EVAL = 1900  # posts: so many of its 2,001 a balanced sample can have
@@ -68,9 +62,6 @@ def collect(run: Run) -> list[dict[str, Any]]:
     if "C4a" in finals:  # the paper's way: rationales are for training
         finals = {"C4": finals["C4a"]} | finals
     rows = {claim: test(found) for claim, test in claim_tests.TESTS.items()} | finals
-    if rows["C5"]["value"] is None and (beside := _measured(found["explanations"])):
-        note = f"{rows['C5']['note']}; {beside}"
-        rows["C5"] |= {"note": note, "file": "explanations.json"}
     scale = scaled(found)
     about = {claim: claim.split()[0] for claim in rows}  # "C4a (tokens)" is another test of C4a
     order = sorted(rows, key=lambda claim: ([*SAYS, about[claim]].index(about[claim]), claim))
@@ -78,17 +69,6 @@ def collect(run: Run) -> list[dict[str, Any]]:
         {"claim": claim, "says": SAYS.get(about[claim], ""), **rows[claim], "scale": scale}
         for claim in order
     ]
-
-
-def _measured(told: Mapping[str, Mapping[str, dict]]) -> str:
-    """What 06 measured of student and teacher without people; "" where it did not."""
-    pairs = {
-        title: [told[model][measure]["value"] for model in ("student", "teacher")]
-        for measure, title in MEASURED.items()
-        if told
-    }
-    shown = [f"{t} {a:.2f} and {b:.2f}" for t, (a, b) in pairs.items() if None not in (a, b)]
-    return f"of student and teacher: {', '.join(shown)}" if shown else ""
 
 
 def _final(row: Mapping[str, Any], fresh: Mapping[str, Any] | None) -> dict[str, Any]:

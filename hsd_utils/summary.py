@@ -15,6 +15,12 @@ from hsd_utils import ablations, tables
 from hsd_utils.paths import Run
 
 MEASURES = {"macro_f1": "macro-F1", "f1": "F1 (hate)", "accuracy": "accuracy", "roc_auc": "ROC-AUC"}
+EXPLAINED = {
+    "quotes_found": "quotes found",
+    "comprehensiveness": "comprehensiveness",
+    "random_comprehensiveness": "that of as many words by chance",
+    "token_f1": "token-F1 with people's words",
+}
 
 
 def write(run: Run) -> str:
@@ -114,6 +120,17 @@ def paired(
     names = ["pair", "macro-F1 difference", "ROC-AUC difference", "p (bootstrap)"]
     names += ["p (McNemar, first training)", "claim", "p (Holm, of the claim)"]
     return pd.DataFrame(rows, columns=names)
+
+
+def explained(told: Mapping[str, Mapping[str, dict]]) -> str:
+    """What 06 measured of student and teacher without people; "" where it did not."""
+    pairs = {
+        title: [told[model][measure]["value"] for model in ("student", "teacher")]
+        for measure, title in EXPLAINED.items()
+        if {"student", "teacher"} <= told.keys()
+    }
+    shown = [f"{t} {a:.2f} and {b:.2f}" for t, (a, b) in pairs.items() if None not in (a, b)]
+    return f"; of student and teacher: {', '.join(shown)}" if shown else ""
 
 
 def _further(cases: Mapping[str, Any], rare: Mapping[str, Any]) -> pd.DataFrame:

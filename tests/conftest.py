@@ -62,6 +62,19 @@ def classifier(tmp_path, monkeypatch):
         store.close()
 
 
+@pytest.fixture
+def lab(monkeypatch, tmp_path):
+    """A run up to 04 whose models answer by rule."""
+    from studied import Lab  # late: it takes torch along, which goes after Unsloth
+
+    return Lab(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def taught(lab):
+    return lab.taught
+
+
 @pytest.fixture(scope="session")
 def faults():
     """What the tests of faults counted; the counts of a full run are kept."""

@@ -5,16 +5,20 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 from fakes import DONE, FakeEngine, corpus, drawn, first_word
 from scipy.special import expit
 
-from hsd_utils import posts, prompts, provenance, scoring, trial
+from hsd_utils import posts, prompts, provenance, scoring, supervision, trial
 from hsd_utils.paths import Run
 from hsd_utils.scoring import Classifier
 from hsd_utils.store import Store
 
 SIZES = {"distil": 40, "dev": 24, "cal": 24, "eval": 32}
 RUN = Run("studied")
+SETTINGS = {"objective": "label_only", "label_source": "gold", "rationales": "teacher"}
+SETTINGS |= {"disagreement": "keep", "noise": 0.0, "temperature": 1.0, "confident": 1.0}
+SETTINGS |= {"prompts": [{}], "tokens_as": "", "seed": 0, "size": 1.0}
 GRID = """
 posts: 16
 seeds: [0, 1]
@@ -97,3 +101,7 @@ class Lab:
         folder.mkdir(parents=True)
         (folder / "adapter").touch()
         return {"examples": len(targets["distil"]), "tokens": 10, "epochs": 2.0, "seconds": 1.0}
+
+    def taught(self, **more) -> pd.DataFrame:
+        """Targets of the distil posts under ``SETTINGS`` but for some."""
+        return pd.DataFrame(supervision.taught(RUN, self.samples["distil"], SETTINGS | more))

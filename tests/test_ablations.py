@@ -8,18 +8,17 @@ import pandas as pd
 import pytest
 from cells import execute
 from sklearn.metrics import f1_score, roc_auc_score
-from studied import GRID, RUN, Lab
+from studied import GRID, RUN
 
 from hsd_utils import ablations, figures_study, ledger, predictions, statistics, study
 
 
 @pytest.fixture
-def lab(monkeypatch, tmp_path):
-    made = Lab(monkeypatch, tmp_path)
+def lab(lab, monkeypatch, tmp_path):
     (tmp_path / "study.yaml").write_text(GRID)
     grid = study.read(tmp_path / "study.yaml")
     monkeypatch.setattr(study, "read", lambda: grid)
-    return made
+    return lab
 
 
 def executed(trained_here):

@@ -5,7 +5,7 @@ import json
 import pytest
 from test_claims import EMPTY, evaluated, measure, pair
 
-from hsd_utils import claims
+from hsd_utils import claims, summary
 from hsd_utils.paths import Run
 
 
@@ -57,7 +57,7 @@ def test_the_papers_models_on_the_papers_posts_are_not_scaled_down():
 
 
 def test_what_06_measured_stands_beside_c5_and_decides_nothing(run):
-    told = {key: measure(0.9, 0.8, 1.0) for key in claims.MEASURED}
+    told = {key: measure(0.9, 0.8, 1.0) for key in summary.EXPLAINED}
     told["token_f1"] = measure(None, None, None)
     written = {"teacher": told, "student": told | {"quotes_found": measure(0.5, 0.4, 0.6)}}
     (run.folder / "explanations.json").write_text(json.dumps(written))

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
-from studied import GRID, RUN, Lab
+from studied import GRID, RUN
 
 from hsd_utils import (
     analysis_plan,
@@ -17,11 +17,6 @@ from hsd_utils import (
     study,
     trial,
 )
-
-
-@pytest.fixture
-def lab(monkeypatch, tmp_path):
-    return Lab(monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 from fakes import FakeEngine
-from studied import GRID, RUN, Lab
+from studied import GRID, RUN
 
 from hsd_utils import (
     ablations,
@@ -16,11 +16,6 @@ from hsd_utils import (
     study,
     trial,
 )
-
-
-@pytest.fixture
-def lab(monkeypatch, tmp_path):
-    return Lab(monkeypatch, tmp_path)
 
 
 @pytest.fixture

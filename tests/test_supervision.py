@@ -7,25 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit, logit
-from studied import RUN, Lab
+from studied import RUN, SETTINGS
 
 from hsd_utils import provenance, supervision
-
-SETTINGS = {"objective": "label_only", "label_source": "gold", "rationales": "teacher"}
-SETTINGS |= {"disagreement": "keep", "noise": 0.0, "temperature": 1.0, "confident": 1.0}
-SETTINGS |= {"prompts": [{}], "tokens_as": "", "seed": 0, "size": 1.0}
-
-
-@pytest.fixture
-def lab(monkeypatch, tmp_path):
-    return Lab(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def taught(lab):
-    """Targets of the distil posts under some settings, a frame."""
-    table = lab.samples["distil"]
-    return lambda **more: pd.DataFrame(supervision.taught(RUN, table, SETTINGS | more))
 
 
 def test_labels_are_gold_the_teacher_s_hard_ones_or_its_soft_ones(lab, taught):

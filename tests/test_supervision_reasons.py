@@ -4,22 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes import Letters
-from studied import RUN, Lab
-from test_supervision import SETTINGS
+from studied import RUN, SETTINGS
 
 from hsd_utils import encoder, faithfulness, posts, provenance, rationales, supervision
-
-
-@pytest.fixture
-def lab(monkeypatch, tmp_path):
-    return Lab(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def taught(lab):
-    """Targets of the distil posts under some settings, a frame."""
-    table = lab.samples["distil"]
-    return lambda **more: pd.DataFrame(supervision.taught(RUN, table, SETTINGS | more))
 
 
 def size(text: str) -> int:
