@@ -216,17 +216,3 @@ def load(path: Path, sample: pd.DataFrame) -> pd.DataFrame:
     if joined["text"].isna().any():
         raise ValueError(f"{path.name} has rationales without a post: run 01 and 02 again")
     return joined
-
-
-def show(rows: pd.DataFrame, sample: pd.DataFrame, n: int = 3, reveal: bool = False):
-    """The first rationales beside their posts, escaped and masked unless ``reveal``."""
-
-    def told(explanations):
-        return " · ".join(f"“{e['input']}”: {e['explanation']}" for e in explanations)
-
-    columns = ["gold", "label", "p_hate", "explanations"]
-    view = sample[["id", "text"]].merge(rows[["id", *columns]].head(n), on="id")
-    view = view[["text", *columns]].assign(explanations=view["explanations"].map(told))
-    for column in ("text", "explanations"):
-        view[column] = view[column] if reveal else view[column].map(posts.mask)
-    return posts.escaped(view, float_format="{:.2f}".format)

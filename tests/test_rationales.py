@@ -155,13 +155,6 @@ def test_rationales_on_disk_come_back_as_they_were(tmp_path):
         rationales.load(path, SAMPLE.iloc[1:])
 
 
-def test_rows_are_shown_masked_and_escaped():
-    shown = rationales.show(rows(), SAMPLE, 4).data
-    assert "people" not in shown and "p•••••" in shown and "<b>" not in shown
-    revealed = rationales.show(rows(), SAMPLE, 4, reveal=True).data
-    assert "people" in revealed and "&lt;b&gt;bold" in revealed and "<b>" not in revealed
-
-
 def judged():
     quotes = [{"input": ODD, "how": "exact"}, {"input": "z", "how": None}]
     predicted = [1, 0, 0, 1, 0, 1]
