@@ -53,7 +53,7 @@ WORDS = {
     "loss_on": objectives.LOSS_ON,
     "tokens_as": ("", *objectives.OBJECTIVES),
 }
-OPTIONAL = ("definition", "smoothing", "averaged")  # settings a cell may have or not
+OPTIONAL = ("definition", "smoothing", "averaged", "sources")  # a cell may have them or not
 JUDGED = ("macro_f1", "roc_auc")
 
 
@@ -211,7 +211,8 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
 
 def _trained(run: Run, used: Mapping, wanted: int, dev: pd.DataFrame, folder: Path) -> dict:
     """Trains the student of a cell into ``folder``; what is known of that."""
-    judges = contamination.spread(dev, ["source", "label"], min(100, max(4, wanted // 5)))
+    judges = supervision.of_sources(dev, used)
+    judges = contamination.spread(judges, ["source", "label"], min(100, max(4, wanted // 5)))
     chosen = {"distil": supervision.posts_for(run, used, wanted), "dev": judges}
     targets = {s: supervision.taught(run, rows, used) for s, rows in chosen.items()}
     about = trial.fit(targets, used, folder) | {"n": len(targets["distil"])}

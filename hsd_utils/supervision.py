@@ -66,14 +66,26 @@ def check(settings: Mapping[str, Any]) -> None:
 def posts_for(run: Run, settings: Mapping[str, Any], size: int) -> pd.DataFrame:
     """``size`` posts to learn from: of ``distil``, balanced, the smaller sets within the larger.
 
-    What ``distil`` lacks comes from the sources as it comes, not balanced.
+    What ``distil`` lacks comes from the sources as it comes, not balanced; not where ``sources``
+    names some.
     """
     if size < 1:
         raise ValueError("no post is left to learn from: more posts of a cell, or a larger `size`")
-    distil = posts.read_jsonl(run.sample("distil"))
+    distil = of_sources(posts.read_jsonl(run.sample("distil")), settings)
     if size <= len(distil):
         return contamination.spread(distil, ["source", "label"], size)
+    if settings.get("sources"):
+        raise ValueError(f"{size} posts are wanted and distil has {len(distil)} of `sources`")
     return pd.concat([distil, _further(run, size - len(distil))], ignore_index=True)
+
+
+def of_sources(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """The posts of a cell's ``sources``; of all where it names none.  Raises ValueError where one
+    of them has no post."""
+    named = settings.get("sources") or table["source"].unique()
+    if absent := set(named) - set(table["source"]):
+        raise ValueError(f"sources: no post is of {', '.join(sorted(absent))}: name those of 01")
+    return table[table["source"].isin(named)]
 
 
 @lru_cache
