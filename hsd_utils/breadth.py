@@ -1,16 +1,21 @@
-"""Is learning from many sources worth more than from one?  Baselines on a source left out.
+"""Is learning from many sources worth more than from one?  Judged on a source left out.
 
 For each source, its posts are judged by models that learned from others: all of them, as many
 posts of all sources, and, at equal size, a mixture of the others against each of them alone.
-ROC-AUC needs no threshold, which would have to come from somewhere.
+Baselines are trained here; students are cells of the study.  ROC-AUC needs no threshold, which
+would have to come from somewhere.
 
     rows, overall = breadth.compare(distil, unused, "tfidf_lr", resamples=1000, seed=0)
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from hsd_utils import baselines, bootstrap, contamination, metrics
+from hsd_utils import ablations, baselines, bootstrap, contamination, metrics
+from hsd_utils.paths import Run
 
 FEWEST = 5  # posts of a label: fewer teach nothing, and no ROC-AUC rests on them
 COLUMNS = ["model", "source", "posts", "learned_from", "with it", "without it"]
@@ -29,41 +34,96 @@ def compare(
     A source is left out where it has fewer than FEWEST posts of a label, or fewer than two others
     can teach, which takes as many.
     """
-    rows, differences = [], []
-    enough = pd.crosstab(taught["source"], taught["label"]).reindex(columns=[0, 1], fill_value=0)
-    able = taught[taught["source"].map((enough >= FEWEST).all(axis=1))]
+    found = []
+    able = taught.groupby("source").filter(_enough)
     for source in sorted(taught["source"].unique()):
         target, others = tested[tested["source"] == source], able[able["source"] != source]
-        least = min((target["label"] == label).sum() for label in (0, 1))
-        if least < FEWEST or others["source"].nunique() < 2:
+        if not _enough(target) or others["source"].nunique() < 2:
             continue
-        label, size = target["label"].to_numpy(), int(others.groupby("source").size().min())
-        weights = [np.ones((1, len(label))), *metrics.draws(label, resamples, seed)]
-        weights = np.concatenate(weights)  # the posts themselves, then the resamples
+        size = int(others.groupby("source").size().min())
+        row = {"model": name, "source": source, "learned_from": len(others), "equal_size": size}
 
-        def auc(posts, target=target, label=label, weights=weights):
-            p_hate = baselines.fit(name, posts, seed)(target["text"])
-            return metrics.on_scores(label, p_hate, weights)["roc_auc"]
+        def said(posts, target=target):
+            return [baselines.fit(name, posts, seed)(target["text"])]
 
-        single = {other: auc(even(part, size, seed)) for other, part in others.groupby("source")}
-        found = {
-            "with it": auc(even(taught, len(others), seed)),
-            "without it": auc(others),
-            "many": auc(even(others, size, seed)),
-            "one": np.mean(list(single.values()), axis=0),
+        alone = {other: said(even(part, size, seed)) for other, part in others.groupby("source")}
+        learned = {
+            "with it": said(even(taught, len(others), seed)),
+            "without it": said(others),
+            "many": said(even(others, size, seed)),
         }
-        differences.append(found["many"] - found["one"])
-        found["many - one"] = differences[-1]
-        row = {"model": name, "source": source, "posts": len(target)}
-        row |= {"learned_from": len(others), "equal_size": size}
-        row |= {title: bootstrap.interval(v[0], v[1:]) for title, v in found.items()}
-        rows.append(row | {"alone": {other: float(v[0]) for other, v in single.items()}})
+        found.append((row, target["label"].to_numpy(), learned, alone))
+    return _measured(found, resamples, seed)
+
+
+def of_students(
+    run: Run, done: Sequence[Mapping], judged: Mapping[str, pd.DataFrame], resamples: int, seed: int
+) -> tuple[pd.DataFrame, dict]:
+    """The same of the study's students: cells that differ in the ``sources`` they learn from.
+
+    done: of ``study.finished``; judged: split -> posts that the cells were asked about.  All cells
+    learned from as many posts, so that ``many`` is ``without it``.  A source waits until all its
+    cells are done.  Of several trainings of a cell the measure is the mean.
+    """
+    apart = [_plain(row) for row in done if row["changes"].get("sources")]
+    cells = {frozenset(r["changes"].get("sources", ())): r for r in done if _plain(r) in apart}
+    said = {named: _p_hate(run, done, row["name"], judged) for named, row in cells.items()}
+    posts, known, found = pd.concat(judged.values()), frozenset().union(*cells), []
+    for source in sorted(known):
+        others, target = known - {source}, posts[posts["source"] == source]
+        learned = {"with it": frozenset(), "without it": others, "many": others}
+        alone = {other: frozenset([other]) for other in sorted(others)}
+        waiting = {*learned.values(), *alone.values()} - cells.keys()
+        if len(others) < 2 or waiting or not _enough(target):
+            continue
+        of_target = {k: [p[target["id"]].to_numpy() for p in each] for k, each in said.items()}
+        sides = [{title: of_target[named] for title, named in a.items()} for a in (learned, alone)]
+        size = cells[others]["n"]
+        row = {"model": "student", "source": source, "learned_from": size, "equal_size": size}
+        found.append((row, target["label"].to_numpy(), *sides))
+    return _measured(found, resamples, seed)
+
+
+def _measured(found: Sequence[tuple], resamples: int, seed: int) -> tuple[pd.DataFrame, dict]:
+    """Of each source its row, its posts' labels, and what was said of them, by what was learned
+    and by single source: P(hate) of each training."""
+    rows, differences = [], []
+    for row, label, learned, single in found:
+        # The posts themselves, then the resamples.
+        weights = np.concatenate([np.ones((1, len(label))), *metrics.draws(label, resamples, seed)])
+
+        def auc(trainings, label=label, weights=weights):
+            each = [metrics.on_scores(label, p, weights)["roc_auc"] for p in trainings]
+            return np.mean(each, axis=0)
+
+        alone = {other: auc(said) for other, said in single.items()}
+        values = {title: auc(said) for title, said in learned.items()}
+        values["one"] = np.mean(list(alone.values()), axis=0)
+        values["many - one"] = values["many"] - values["one"]
+        differences.append(values["many - one"])
+        shown = {title: bootstrap.interval(v[0], v[1:]) for title, v in values.items()}
+        firsts = {other: float(v[0]) for other, v in alone.items()}
+        rows.append(row | {"posts": len(label), "alone": firsts} | shown)
     table = pd.DataFrame(rows, columns=COLUMNS)
     if not differences:
         return table, bootstrap.absent("fewer than three sources")
     fewest = min(map(len, differences))
     mean = np.mean([values[:fewest] for values in differences], axis=0)
     return table, bootstrap.interval(mean[0], mean[1:])
+
+
+def _plain(row: Mapping) -> dict[str, Any]:
+    return {key: value for key, value in row["changes"].items() if key != "sources"}
+
+
+def _p_hate(run: Run, done: Sequence[Mapping], name: str, judged: Mapping) -> list[pd.Series]:
+    """P(hate) of each training of a cell, by post."""
+    each = (ablations.trainings(run, done, name, rows, split) for split, rows in judged.items())
+    return [pd.concat(splits)["p_hate"] for splits in zip(*each, strict=True)]
+
+
+def _enough(posts: pd.DataFrame) -> bool:
+    return min((posts["label"] == label).sum() for label in (0, 1)) >= FEWEST
 
 
 def even(posts: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:

@@ -13,9 +13,7 @@ from hsd_utils import analysis_plan, bootstrap, summary, tables
 
 LEVEL, CORRECT = 0.85, 0.91  # the paper's F1, and its share of correct explanations
 SMALL = 0.02  # of macro-F1: less than this more posts may still add if these suffice
-NO_RATINGS = (
-    "no ratings by people are at hand; 06 makes the sheet, its own measures cannot stand in"
-)
+NO_RATINGS = "no ratings by people are at hand; 06 makes the sheet, its measures cannot stand in"
 NOT_RUN = "notebook {} was not run"
 NO_PAIR = "no final pair of the study"
 
@@ -193,16 +191,18 @@ def _cost(found) -> dict:  # on one machine a post's price goes with its time
 def _breadth(found) -> dict:
     experiment = "ROC-AUC on a source left out: learned from all others - from one, equal size"
     few = "at most four sources are at hand that people wrote, the paper has 36"
-    if not (measured := found.get("generalisation", {}).get("breadth")):
-        return _untested(experiment, f"{NOT_RUN.format('07')}; {few}")
-    (model, first), *others = measured["overall"].items()
-    sources = sum(row["model"] == model for row in measured["rows"])
-    note = f"of baselines, not the student: {model}, mean over {sources} sources; {few}"
-    note += "".join(f"; {name}: {tables.interval(found)}" for name, found in others)
-    # Where learners disagree there is none.
-    verdicts = {verdict(found) for found in measured["overall"].values()}
+    student, others = (found.get(k, {}).get("breadth") for k in ("study", "generalisation"))
+    if not (parts := [part for part in (student, others) if part and part["rows"]]):
+        return _untested(experiment, f"no source was left out, see 07; {few}")
+    (name, first), *more = [pair for part in parts for pair in part["overall"].items()]
+    sources = sum(row["model"] == name for row in parts[0]["rows"])
+    table, whose = ("study_breadth", "") if parts[0] is student else ("breadth", "of baselines: ")
+    note = f"{whose}{name}, mean over {sources} sources; {few}"
+    note += "".join(f"; {name}: {tables.interval(found)}" for name, found in more)
+    # The student's, where it was measured; where baselines alone were and disagree there is none.
+    verdicts = {verdict(m) for m in parts[0]["overall"].values()}
     judged = verdicts.pop() if len(verdicts) == 1 else "inconclusive"
-    return _row(experiment, first, judged, "gold", "tables/breadth.json", note)
+    return _row(experiment, first, judged, "gold", f"tables/{table}.json", note)
 
 
 def _posts(found) -> dict:

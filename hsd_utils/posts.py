@@ -104,6 +104,19 @@ def read_jsonl(path: str | Path) -> pd.DataFrame:
     return make(read_rows(Path(path)))
 
 
+def of_sources(table: pd.DataFrame, sources: Iterable[str] | None) -> pd.DataFrame:
+    """The posts of some sources, all of them unless any are named.
+
+    Raises ValueError where a source has no post in the table.
+    """
+    if not sources:
+        return table
+    if absent := sorted(set(sources) - set(table["source"])):
+        known = ", ".join(sorted(table["source"].unique()))
+        raise ValueError(f"no post is of {', '.join(absent)}; the sources are {known}")
+    return table[table["source"].isin(sources)]
+
+
 def write_rows(rows: Iterable[dict], path: Path) -> None:
     """Write JSON Lines; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,8 @@
 """The ablation study: a grid of trainings, one factor at a time, most telling cells first.
 
-The grid is data, ``notebooks/study.yaml``.  Each finished cell is a line in the run's
-``study/results.jsonl``, appended at once, so that a killed study repeats nothing that is done.
-Cells are judged on ``dev``, with ``cal``'s best threshold; of ``eval`` a final cell gets the texts,
-and notebook 08 alone reads their labels, through the ledger.
+The grid is data, ``notebooks/study.yaml``.  Each finished cell is at once a line in the run's
+``study/results.jsonl``, so that a killed study repeats none.  Cells are judged on ``dev``, with
+``cal``'s best threshold; of ``eval`` 08 alone reads labels, and of final cells, by the ledger.
 
     python -m hsd_utils.study reference --minutes 25
 """
@@ -211,8 +210,8 @@ def _worked(run: Run, cell: Mapping[str, Any], size: int) -> dict[str, Any]:
 
 def _trained(run: Run, used: Mapping, wanted: int, dev: pd.DataFrame, folder: Path) -> dict:
     """Trains the student of a cell into ``folder``; what is known of that."""
-    judges = supervision.of_sources(dev, used)
-    judges = contamination.spread(judges, ["source", "label"], min(100, max(4, wanted // 5)))
+    dev = posts.of_sources(dev, used.get("sources"))
+    judges = contamination.spread(dev, ["source", "label"], min(100, max(4, wanted // 5)))
     chosen = {"distil": supervision.posts_for(run, used, wanted), "dev": judges}
     targets = {s: supervision.taught(run, rows, used) for s, rows in chosen.items()}
     about = trial.fit(targets, used, folder) | {"n": len(targets["distil"])}

@@ -66,26 +66,16 @@ def check(settings: Mapping[str, Any]) -> None:
 def posts_for(run: Run, settings: Mapping[str, Any], size: int) -> pd.DataFrame:
     """``size`` posts to learn from: of ``distil``, balanced, the smaller sets within the larger.
 
-    What ``distil`` lacks comes from the sources as it comes, not balanced; not where ``sources``
-    names some.
+    What ``distil`` lacks comes from all sources as it comes, not balanced.
     """
     if size < 1:
         raise ValueError("no post is left to learn from: more posts of a cell, or a larger `size`")
-    distil = of_sources(posts.read_jsonl(run.sample("distil")), settings)
-    if size <= len(distil):
-        return contamination.spread(distil, ["source", "label"], size)
-    if settings.get("sources"):
+    distil = posts.of_sources(posts.read_jsonl(run.sample("distil")), settings.get("sources"))
+    further = size - len(distil)
+    if further > 0 and settings.get("sources"):
         raise ValueError(f"{size} posts are wanted and distil has {len(distil)} of `sources`")
-    return pd.concat([distil, _further(run, size - len(distil))], ignore_index=True)
-
-
-def of_sources(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
-    """The posts of a cell's ``sources``; of all where it names none.  Raises ValueError where one
-    of them has no post."""
-    named = settings.get("sources") or table["source"].unique()
-    if absent := set(named) - set(table["source"]):
-        raise ValueError(f"sources: no post is of {', '.join(sorted(absent))}: name those of 01")
-    return table[table["source"].isin(named)]
+    some = contamination.spread(distil, ["source", "label"], size)
+    return pd.concat([some, _further(run, further)], ignore_index=True) if further > 0 else some
 
 
 @lru_cache
@@ -97,8 +87,7 @@ def _further(run: Run, size: int) -> pd.DataFrame:
     drawn = contamination.unused(table, samples, size, *how)
     if len(drawn) < size:
         raise ValueError(
-            f"{size} further posts are wanted and {len(drawn)} are left in no sample: lower `size` "
-            "in study.yaml, or name more sources in 01"
+            f"{size} further posts are wanted and {len(drawn)} left: lower `size`, or add sources"
         )
     return drawn
 
@@ -166,8 +155,7 @@ def _read_p(asked: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
 def teacher_says(run: Run, table: pd.DataFrame, disagreement: str) -> pd.DataFrame:
     """Label and explanations of each post (id, label, explanations) the teacher explained.
 
-    disagreement: as in notebook 02.  "rationalise" has it explain the gold label where it had
-    said the other.
+    disagreement: as in notebook 02; "rationalise": the gold label's, where it had said the other.
     """
     asked, again = teacher(run), disagreement == "rationalise"
     what, ask = "told" if again else "says", partial(_read_rationales, asked, again)

@@ -41,7 +41,7 @@ def test_cells_trained_in_the_notebook_are_shown_and_the_rest_is_left(lab):
 
 def test_without_any_cell_it_shows_the_grid(lab):
     names, found = executed([])
-    assert found["cells"] == [] and len(found["left"]) == 8 and names["shown"] == {}
+    assert found["cells"] == found["breadth"]["rows"] == [] and len(found["left"]) == 8
     assert len(names["listed"]) == 5
 
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from hsd_utils import baselines, breadth
+from hsd_utils import baselines, breadth, predictions
+from hsd_utils.paths import Run
 
 
 def posts(source, n, words, seed):
@@ -94,3 +95,58 @@ def test_a_source_with_hardly_a_post_of_a_label_is_not_tested():
 def test_sources_too_small_to_teach_leave_no_row():
     rows, overall = breadth.compare(tables(4), tables(40), "tfidf_lr", resamples=20, seed=0)
     assert rows.empty and overall["value"] is None and overall["reason"]
+
+
+@pytest.fixture
+def studied(monkeypatch, tmp_path):
+    """Cells of three sources, P(hate) of each at random, and what they were asked about."""
+    monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path))
+    run, draw = Run("studied"), np.random.default_rng(0)
+    judged = {
+        s: tables(n).assign(id=lambda t, s=s: f"{s}-" + t.index.astype(str))
+        for s, n in {"dev": 12, "cal": 16}.items()
+    }
+    pairs = [["x", "y"], ["x", "z"], ["y", "z"]]
+    named = {"gold": None, "gold again": None} | {"".join(s): s for s in [*"xyz", *pairs]}
+    done = []
+    for key, sources in named.items():
+        changes = {"label_source": "gold"} | ({"sources": list(sources)} if sources else {})
+        done.append({"key": key, "name": key.split()[0], "n": 16, "changes": changes})
+        rows = pd.concat([t[["id"]].assign(split=split) for split, t in judged.items()])
+        said = {"p_hate": draw.random(len(rows)), "predicted": 1, "unread": False}
+        predictions.write(rows.assign(**said), run.study(f"{key}.jsonl"))
+    done.append({"key": "gold", "name": "soft", "n": 16, "changes": {"label_source": "soft"}})
+    return run, done, judged
+
+
+def test_students_are_cells_of_the_study_judged_on_the_source_left_out(studied):
+    run, done, judged = studied
+    rows, overall = breadth.of_students(run, done, judged, 50, 0)
+    assert list(rows) == breadth.COLUMNS and rows["source"].tolist() == ["x", "y", "z"]
+    assert set(rows["model"]) == {"student"} and set(rows["posts"]) == {28}
+    target = pd.concat(judged.values()).query("source == 'x'")
+
+    def auc(key):
+        p = predictions.load(run.study(f"{key}.jsonl")).set_index("id")["p_hate"]
+        return roc_auc_score(target["label"], p[target["id"]])
+
+    row = rows.iloc[0]
+    assert row["many"] == row["without it"] and row["many"]["value"] == pytest.approx(auc("yz"))
+    assert row["alone"] == pytest.approx({"y": auc("y"), "z": auc("z")})
+    assert row["one"]["value"] == pytest.approx((auc("y") + auc("z")) / 2)
+    both = (auc("gold") + auc("gold again")) / 2
+    assert row["with it"]["value"] == pytest.approx(both)
+    assert overall["value"] == pytest.approx(np.mean([m["value"] for m in rows["many - one"]]))
+
+
+@pytest.mark.parametrize("missing, left", [("gold", []), ("x", ["x"]), ("yz", ["y", "z"])])
+def test_a_source_waits_for_all_its_cells(studied, missing, left):
+    run, done, judged = studied
+    some = [row for row in done if row["name"] != missing]
+    assert breadth.of_students(run, some, judged, 20, 0)[0]["source"].tolist() == left
+
+
+def test_without_such_cells_there_is_no_row(studied):
+    run, done, judged = studied
+    rows, overall = breadth.of_students(run, done[:2], judged, 20, 0)
+    assert rows.empty and overall["value"] is None

@@ -194,6 +194,15 @@ def test_breadth_says_over_how_many_sources():
     assert "minilm_head: -0.10 (-0.20" in row["note"]
     del overall["minilm_head"]
     assert claim_tests.TESTS["C10"](found)["verdict"] == "supported"
+    student = {
+        "rows": [{"model": "student"}] * 3,
+        "overall": {"student": measure(-0.1, -0.2, -0.01)},
+    }
+    row = claim_tests.TESTS["C10"](found | {"study": {"breadth": student}})
+    assert (row["verdict"], row["file"]) == ("not supported", "tables/study_breadth.json")
+    assert "student, mean over 3 sources" in row["note"] and "tfidf_lr: 0.05 (0.01" in row["note"]
+    student["rows"] = []  # none is trained
+    assert claim_tests.TESTS["C10"](found | {"study": {"breadth": student}})["value"] == 0.05
 
 
 def more_posts(low, high):

@@ -38,6 +38,14 @@ def test_bad_rows_are_named(change, message):
         posts.make(rows)
 
 
+def test_posts_of_named_sources_and_a_source_without_any():
+    table = posts.make([ROWS[0], {**ROWS[1], "source": "other"}])
+    assert posts.of_sources(table, ["other"])["text"].tolist() == ["unkind words"]
+    assert posts.of_sources(table, None) is table
+    with pytest.raises(ValueError, match="no post is of othr; the sources are other, toy"):
+        posts.of_sources(table, ["othr", "toy"])
+
+
 def test_wrong_columns_and_empty_tables_are_refused():
     with pytest.raises(ValueError, match="missing: text, label; found: tweet, class"):
         posts.make(pd.DataFrame({"tweet": ["a"], "class": [1]}), source="x")

@@ -38,6 +38,17 @@ def test_a_cell_has_its_size_and_its_threshold_and_is_judged_on_dev(lab, cell, m
     assert sent[0]["dev"] and {target["text"] for target in sent[0]["dev"]} <= dev
 
 
+def test_a_student_of_some_sources_is_chosen_by_those(lab, cell, monkeypatch):
+    sent = []
+    monkeypatch.setattr(
+        trial, "fit", lambda targets, *a: sent.append(targets) or lab.fit(targets, *a)
+    )
+    study._worked(RUN, cell | {"changes": cell["changes"] | {"sources": ["corpus/chat"]}}, 4)
+    known = pd.concat(lab.samples.values()).set_index("text")["source"]
+    for split in ("distil", "dev"):
+        assert {known[target["text"]] for target in sent[0][split]} == {"corpus/chat"}
+
+
 def test_epochs_of_a_cell_are_not_overridden_by_the_run_s_steps(lab, cell):
     manifest = RUN.stage_manifest(trial.NOTEBOOK)
     told = provenance.defaults(trial.NOTEBOOK) | {"run": RUN.name, "max_steps": 1000}

@@ -138,6 +138,14 @@ def test_smaller_sets_lie_within_larger_ones_and_are_balanced(lab):
     assert len(half) == 20 and each.max() - each.min() <= 1
 
 
+def test_a_cell_may_learn_from_some_sources_and_then_from_no_others(lab):
+    wanted = partial(supervision.posts_for, RUN, SETTINGS | {"sources": ["corpus/chat"]})
+    sources = lab.samples["distil"]["source"]
+    assert set(wanted(4)["source"]) == {"corpus/chat"} < set(sources)
+    with pytest.raises(ValueError, match=r"40 posts are wanted and distil has \d+ of `sources`"):
+        wanted(40)
+
+
 def test_further_posts_are_in_no_sample_and_too_many_are_refused(lab):
     table = supervision.posts_for(RUN, SETTINGS, 50)
     known = pd.concat(lab.samples.values())
