@@ -41,8 +41,8 @@ def test_cells_trained_in_the_notebook_are_shown_and_the_rest_is_left(lab):
 
 def test_without_any_cell_it_shows_the_grid(lab):
     names, found = executed([])
-    assert found["cells"] == found["breadth"]["rows"] == [] and len(found["left"]) == 8
-    assert len(names["listed"]) == 5
+    assert found["cells"] == found["breadth"]["rows"] == [] and names["shown"] == {}
+    assert len(names["listed"]) == 5 and len(found["left"]) == 8
 
 
 def test_an_unknown_cell_is_refused(lab):
