@@ -55,6 +55,7 @@ def test_nothing_is_shown_or_saved_before_consent(opened):
     form = opened()
     type_in(form, "123bq0r")
     assert "Content warning" in form.told.value and "stop at any time" in form.told.value
+    assert "<h2>Support</h2>" in form.told.value and "<strong>complete</strong>" in form.told.value
     assert form.card.value == "" and not form.path.exists()
     assert [key for key, button in form.buttons.items() if not button.disabled] == ["y"]
     form.buttons["y"].click()

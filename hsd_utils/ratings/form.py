@@ -17,6 +17,7 @@ from html import escape
 from itertools import pairwise
 from pathlib import Path
 
+import mistune
 import pandas as pd
 
 from hsd_utils import paths, ratings
@@ -152,8 +153,8 @@ class Form:
             self.card.value = card(self.items[item], side, blurred=item != self.revealed)
             self.asked.value = f"<b>{question}</b>: {escape(rubric()['questions'][question])}"
         elif not self.agreed:
-            text = escape(instructions())
-            self.told.value = f'<div style="white-space: pre-wrap; line-height: 1.4">{text}</div>'
+            text = mistune.create_markdown(escape=True)(instructions())
+            self.told.value = f'<div style="line-height: 1.4">{text}</div>'
         elif self.stopped:
             self.told.value = "Stopped; all is saved. Make the form again to go on. " + _support()
         elif not self.place:
