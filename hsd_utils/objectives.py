@@ -17,7 +17,9 @@ A soft label p spreads the label token's target over "True" (p) and "False" (1 -
     examples(targets(rationales.load(path, sample), "teacher"), "weighted", alpha=0.5)
 """
 
+import os
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any
 
 import pandas as pd
@@ -196,16 +198,21 @@ def encode(example: dict[str, Any], tokenizer, loss_on: str = "answer") -> dict[
     }
 
 
-def collate(rows: list[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
+def collate(rows: list[dict[str, Any]], pad: int, share: bool = False) -> dict[str, torch.Tensor]:
     """Left-padded batch of encoded examples, as tensors.
 
-    input_ids, attention_mask, weights and other_share are (B, T); other_id and total (B).
+    input_ids, attention_mask, weights and other_share are (B, T); other_id and total (B).  share:
+    tokens that all begin with and none learns are left out, and given as ``prefix`` (P), if any.
     """
+    alike = os.path.commonprefix([row["input_ids"] for row in rows])  # of lists, too
+    known = min(sum(1 for _ in takewhile(lambda w: w == 0, row["weights"])) for row in rows)
+    # The last one before what is learned stays: it is what that is predicted from.
+    cut = max(0, min(len(alike), known - 1)) if share and len(rows) > 1 else 0
 
     def padded(lines, fill=0):
-        return pad_sequence([torch.tensor(line) for line in lines], True, fill, "left")
+        return pad_sequence([torch.tensor(line[cut:]) for line in lines], True, fill, "left")
 
-    return {
+    batch = {
         "input_ids": padded((row["input_ids"] for row in rows), pad),
         "attention_mask": padded([1] * len(row["input_ids"]) for row in rows),
         "weights": padded(row["weights"] for row in rows),
@@ -213,6 +220,7 @@ def collate(rows: list[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
         "other_id": torch.tensor([row["other_id"] for row in rows]),
         "total": torch.tensor([row["total"] for row in rows]),
     }
+    return batch | ({"prefix": torch.tensor(alike[:cut])} if cut else {})
 
 
 def logits_needed(batch) -> int:

@@ -14,6 +14,7 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from hsd_utils import models, paths
 from hsd_utils.machine import in_float32
@@ -25,6 +26,7 @@ os.environ.setdefault("UNSLOTH_RETURN_LOGITS", "1")  # the loss below needs them
 from unsloth import FastLanguageModel  # noqa: E402, I001
 
 import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
 from peft.helpers import disable_input_dtype_casting  # noqa: E402
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 from tqdm import tqdm  # noqa: E402
@@ -75,11 +77,7 @@ class DistilTrainer(SFTTrainer):
         # needs memory by the square of the length.
         plain = inputs["input_ids"].device.type == "cpu" and length <= PLAIN_ATTENTION
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
-            outputs = model(
-                input_ids=inputs["input_ids"],
-                attention_mask=inputs["attention_mask"],
-                logits_to_keep=keep,
-            )
+            outputs = model(**_read(model, inputs), logits_to_keep=keep)
         loss = objectives.weighted_loss(outputs.logits, inputs)
         # Trainer leaves the division to us whenever it passes the number of items.
         if num_items_in_batch is not None:
@@ -94,6 +92,21 @@ class DistilTrainer(SFTTrainer):
         logs["seconds"] = before + now - self._logged
         self._logged = now
         super().log(logs, start_time)
+
+
+def _read(model, inputs) -> dict[str, Any]:
+    """What a batch's forward pass takes; what all its examples begin with is read here, once.
+
+    A student's instruction is a third of its tokens.  Loss and gradient are the same but for
+    rounding, as the keys and values of tokens do not depend on what follows them.
+    """
+    mask, read = inputs["attention_mask"], {"input_ids": inputs["input_ids"]}
+    if (prefix := inputs.get("prefix")) is None:
+        return read | {"attention_mask": mask}
+    cache = model(input_ids=prefix[None], use_cache=True, logits_to_keep=1).past_key_values
+    cache.batch_repeat_interleave(len(mask))
+    begun = {"past_key_values": cache, "position_ids": len(prefix) + mask.cumsum(1) - 1}
+    return read | begun | {"attention_mask": F.pad(mask, (len(prefix), 0), value=1)}
 
 
 class Progress(TrainerCallback):
@@ -142,13 +155,15 @@ def trainer(
         **({"bf16": False} if in_float32() else {}),
         **arguments,
     )
+    # A step takes a sixth to a quarter less so on a CPU; on GPUs it was not tried.
+    share = not (torch.cuda.is_available() or arguments.get("gradient_checkpointing"))
     made = DistilTrainer(
         model=model,
         processing_class=tokenizer,
         args=config,
         train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(dev),
-        data_collator=lambda rows: objectives.collate(rows, tokenizer.pad_token_id),
+        data_collator=lambda rows: objectives.collate(rows, tokenizer.pad_token_id, share),
         callbacks=[EarlyStoppingCallback(early_stopping_patience=patience), Progress()],
     )
     # TRL puts the adapter of a quantised model into bfloat16, where an update that is small

@@ -1,7 +1,8 @@
-"""Checkpoints: whose they are, where they lie by now, and how much patience is left."""
+"""Checkpoints: whose they are, where they lie by now, how much patience is left; the log."""
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -153,3 +154,14 @@ def test_a_cell_s_settings_reach_its_examples(monkeypatch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         trial._train({"distil": [], "dev": []}, asked, tmp_path)
     assert told == [(("weighted", 0.3, False, "un"), "everything", 99)]
+
+
+def test_the_log_has_losses_of_both_kinds_and_nothing_else():
+    where = {"step": 1, "epoch": 0.5, "seconds": 2.0}
+    history = [
+        {"loss": 3.0, "grad_norm": 1.0, "learning_rate": 0.1, **where},
+        {"eval_loss": 2.0, "eval_runtime": 9.0, **where},
+        {"train_runtime": 5.0, "train_loss": 4.0, **where},
+    ]
+    trainer = SimpleNamespace(state=SimpleNamespace(log_history=history))
+    assert training.log(trainer) == [where | {"loss": 3.0}, where | {"dev_loss": 2.0}]

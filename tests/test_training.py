@@ -4,7 +4,7 @@ import copy
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
+from functools import partial
 
 import pytest
 from conftest import SMALL
@@ -15,17 +15,6 @@ import torch  # isort: skip
 from transformers import EarlyStoppingCallback, TrainerCallback  # isort: skip
 
 from hsd_utils import checkpoints, objectives, paths, prompts, trial  # isort: skip
-
-
-def test_the_log_has_losses_of_both_kinds_and_nothing_else():
-    where = {"step": 1, "epoch": 0.5, "seconds": 2.0}
-    history = [
-        {"loss": 3.0, "grad_norm": 1.0, "learning_rate": 0.1, **where},
-        {"eval_loss": 2.0, "eval_runtime": 9.0, **where},
-        {"train_runtime": 5.0, "train_loss": 4.0, **where},
-    ]
-    trainer = SimpleNamespace(state=SimpleNamespace(log_history=history))
-    assert training.log(trainer) == [where | {"loss": 3.0}, where | {"dev_loss": 2.0}]
 
 
 def test_a_student_that_cannot_be_loaded_says_why(tmp_path, monkeypatch):
@@ -187,14 +176,29 @@ def test_accumulated_batches_weigh_what_one_large_batch_does(loaded, tmp_path, o
 
 
 @pytest.mark.slow
+def test_a_common_beginning_is_read_once_and_changes_nothing(loaded, tmp_path):
+    found = {}
+    for name in ("shared", "whole"):
+        trainer = start(loaded, tmp_path / name, max_steps=1, per_device_train_batch_size=6)
+        if name == "whole":
+            trainer.data_collator = partial(objectives.collate, pad=loaded[1].pad_token_id)
+        batch = trainer.data_collator(list(trainer.train_dataset))
+        assert ("prefix" in batch) == (name == "shared")
+        found[name] = [*first(trainer), trainer.evaluate()["eval_loss"]]
+    assert found["shared"] == pytest.approx(found["whole"], rel=0.02)
+
+
+@pytest.mark.slow
 def test_in_either_precision_the_first_step_is_the_same(loaded, tmp_path, monkeypatch):
     found, wide = {}, training.in_float32()
     for asked in (wide, not wide):
         monkeypatch.setattr(training, "in_float32", lambda asked=asked: asked)
         model = loaded if asked == wide else untaught()
         narrow = any(weight.dtype == torch.bfloat16 for weight in model[0].parameters())
+        if narrow == asked:
+            pytest.skip("on this processor Unsloth takes float32 by itself")
         trainer = start(model, tmp_path / str(asked), max_steps=1)
-        assert trainer.args.bf16 == narrow == (not asked)
+        assert trainer.args.bf16 == narrow
         found[asked] = first(trainer)
     assert found[True] == pytest.approx(found[False], rel=0.05)
 

@@ -120,7 +120,8 @@ def measure(*, name: str, model: str, rows: list[dict]) -> dict[str, Any]:
 
         def collate(batch):
             made = inner(batch)
-            seen.append(int(made["attention_mask"].sum()))
+            beginning = len(made.get("prefix", ())) * len(batch)  # read once, and counted for each
+            seen.append(int(made["attention_mask"].sum()) + beginning)
             return made
 
         step = trainer.training_step
