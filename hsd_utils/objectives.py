@@ -17,15 +17,12 @@ A soft label p spreads the label token's target over "True" (p) and "False" (1 -
     examples(targets(rationales.load(path, sample), "teacher"), "weighted", alpha=0.5)
 """
 
-import os
 from collections.abc import Iterable
-from itertools import takewhile
 from typing import Any
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from hsd_utils import prompts, verdict
 
@@ -144,9 +141,9 @@ def encode_all(examples: list[dict[str, Any]], tokenizer, loss_on: str, max_leng
 def encode(example: dict[str, Any], tokenizer, loss_on: str = "answer") -> dict[str, Any]:
     """Tokens of one example and what each counts.
 
-    Returns input_ids, weights (one a token; 0 is not learned), total (what the loss is divided
-    by: the shares of the example), and at the label token the other label's id and its share
-    of the target (soft labels).  loss_on "everything" also learns the prompt, as the released
+    Returns input_ids, weights (one a token; 0 is not learned), label, total (what the loss is
+    divided by: the shares of the example), and at the label token the other label's id and its
+    share of the target (soft labels).  loss_on "everything" also learns the prompt, as the released
     recipe did: its tokens count as those of the answer beside the label.  Raises ValueError for
     another.
     """
@@ -194,47 +191,16 @@ def encode(example: dict[str, Any], tokenizer, loss_on: str = "answer") -> dict[
         "weights": before + weights,
         "other_share": [0.0] * len(prompt_ids) + shares,
         "other_id": label_ids[1][0],
+        "label": example["label"],
         "total": float(learned) if weight is None else 1.0,
     }
-
-
-def collate(rows: list[dict[str, Any]], pad: int, share: bool = False) -> dict[str, torch.Tensor]:
-    """Left-padded batch of encoded examples, as tensors.
-
-    input_ids, attention_mask, weights and other_share are (B, T); other_id and total (B).  share:
-    tokens that all begin with and none learns are left out, and given as ``prefix`` (P), if any.
-    """
-    alike = os.path.commonprefix([row["input_ids"] for row in rows])  # of lists, too
-    known = min(sum(1 for _ in takewhile(lambda w: w == 0, row["weights"])) for row in rows)
-    # The last one before what is learned stays: it is what that is predicted from.
-    cut = max(0, min(len(alike), known - 1)) if share and len(rows) > 1 else 0
-
-    def padded(lines, fill=0):
-        return pad_sequence([torch.tensor(line[cut:]) for line in lines], True, fill, "left")
-
-    batch = {
-        "input_ids": padded((row["input_ids"] for row in rows), pad),
-        "attention_mask": padded([1] * len(row["input_ids"]) for row in rows),
-        "weights": padded(row["weights"] for row in rows),
-        "other_share": padded(row["other_share"] for row in rows),
-        "other_id": torch.tensor([row["other_id"] for row in rows]),
-        "total": torch.tensor([row["total"] for row in rows]),
-    }
-    return batch | ({"prefix": torch.tensor(alike[:cut])} if cut else {})
-
-
-def logits_needed(batch) -> int:
-    """How many positions at a batch's end predict all tokens that count."""
-    counted = (batch["weights"] > 0).any(0)
-    first = counted.nonzero()[0] if counted.any() else counted.shape[0] - 1
-    return int(counted.shape[0] - first + 1)
 
 
 def weighted_loss(logits, batch) -> torch.Tensor:
     """Cross-entropy with the (possibly soft) targets: summed by weight, divided by shares.
 
-    logits (B, K, V) are those of the last K positions, at least ``logits_needed`` unless that is
-    more than there are; each predicts the token after it.  batch as from ``collate``.
+    logits (B, K, V) are those of the last K positions, at least ``batches.logits_needed`` unless
+    that is more than there are; each predicts the token after it.  batch: of ``batches.collate``.
     """
     reached = slice(1 - logits.shape[1], None)
     weights, targets = batch["weights"][:, reached], batch["input_ids"][:, reached]

@@ -52,7 +52,7 @@ WORDS = {
     "loss_on": objectives.LOSS_ON,
     "tokens_as": ("", *objectives.OBJECTIVES),
 }
-OPTIONAL = ("definition", "smoothing", "averaged", "sources")  # a cell may have them or not
+OPTIONAL = ("definition", "smoothing", "averaged", "balanced", "sources")  # of a cell
 JUDGED = ("macro_f1", "roc_auc")
 
 

@@ -14,7 +14,6 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from hsd_utils import models, paths
 from hsd_utils.machine import in_float32
@@ -26,14 +25,13 @@ os.environ.setdefault("UNSLOTH_RETURN_LOGITS", "1")  # the loss below needs them
 from unsloth import FastLanguageModel  # noqa: E402, I001
 
 import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
 from peft.helpers import disable_input_dtype_casting  # noqa: E402
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 from transformers import EarlyStoppingCallback, TrainerCallback  # noqa: E402
 from trl import SFTConfig, SFTTrainer  # noqa: E402
 
-from hsd_utils import objectives  # noqa: E402
+from hsd_utils import batches, objectives  # noqa: E402
 
 PLAIN_ATTENTION = 320  # tokens up to which attention is not fused on a CPU
 # Plain attention stays in autocast's bfloat16: a tenth of a step less, and a gradient as far from
@@ -59,9 +57,15 @@ def load(model: str | Path, max_length: int, four_bit: bool = True):
 
 
 class DistilTrainer(SFTTrainer):
-    def __init__(self, **arguments):
+    def __init__(self, balanced: bool, **arguments):
+        self._balanced = balanced
         super().__init__(**arguments)
         self._logged = time.perf_counter()
+
+    def _get_train_sampler(self, train_dataset=None):
+        if self._balanced:
+            return batches.Alternating(self.train_dataset["label"])
+        return super()._get_train_sampler(train_dataset)
 
     def train(self, *arguments, **more):
         # PEFT widens what an adapter in float32 reads, only for autocast to narrow it again: the
@@ -72,12 +76,12 @@ class DistilTrainer(SFTTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         # Left-padded, all answers stand at the end: logits of prompts are not computed.
         length = inputs["input_ids"].shape[1]
-        keep = min(objectives.logits_needed(inputs), length)
+        keep = min(batches.logits_needed(inputs), length)
         # On a CPU the fused kernel's backward pass takes three times the plain one's, which
         # needs memory by the square of the length.
         plain = inputs["input_ids"].device.type == "cpu" and length <= PLAIN_ATTENTION
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
-            outputs = model(**_read(model, inputs), logits_to_keep=keep)
+            outputs = model(**batches.read(model, inputs), logits_to_keep=keep)
         loss = objectives.weighted_loss(outputs.logits, inputs)
         # Trainer leaves the division to us whenever it passes the number of items.
         if num_items_in_batch is not None:
@@ -92,21 +96,6 @@ class DistilTrainer(SFTTrainer):
         logs["seconds"] = before + now - self._logged
         self._logged = now
         super().log(logs, start_time)
-
-
-def _read(model, inputs) -> dict[str, Any]:
-    """What a batch's forward pass takes; what all its examples begin with is read here, once.
-
-    A student's instruction is a third of its tokens.  Loss and gradient are the same but for
-    rounding, as the keys and values of tokens do not depend on what follows them.
-    """
-    mask, read = inputs["attention_mask"], {"input_ids": inputs["input_ids"]}
-    if (prefix := inputs.get("prefix")) is None:
-        return read | {"attention_mask": mask}
-    cache = model(input_ids=prefix[None], use_cache=True, logits_to_keep=1).past_key_values
-    cache.batch_repeat_interleave(len(mask))
-    begun = {"past_key_values": cache, "position_ids": len(prefix) + mask.cumsum(1) - 1}
-    return read | begun | {"attention_mask": F.pad(mask, (len(prefix), 0), value=1)}
 
 
 class Progress(TrainerCallback):
@@ -125,12 +114,13 @@ class Progress(TrainerCallback):
 
 
 def trainer(
-    model, tokenizer, train: list, dev: list, folder: Path, *, patience: int, **arguments
+    model, tokenizer, train: list, dev: list, folder: Path, *, patience, balanced=False, **arguments
 ) -> DistilTrainer:
     """An SFTTrainer over encoded examples; checkpoints and logs go to ``folder``.
 
     arguments are those of trl.SFTConfig.  The checkpoint of the lowest dev loss is kept;
-    training stops after ``patience`` evaluations without a lower one.
+    training stops after ``patience`` evaluations without a lower one.  Batches are of examples of
+    one length; balanced: of as many of either label.
     """
     from datasets import Dataset
 
@@ -158,12 +148,13 @@ def trainer(
     # A step takes a sixth to a quarter less so on a CPU; on GPUs it was not tried.
     share = not (torch.cuda.is_available() or arguments.get("gradient_checkpointing"))
     made = DistilTrainer(
+        balanced,
         model=model,
         processing_class=tokenizer,
         args=config,
         train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(dev),
-        data_collator=lambda rows: objectives.collate(rows, tokenizer.pad_token_id, share),
+        data_collator=lambda rows: batches.collate(rows, tokenizer.pad_token_id, share),
         callbacks=[EarlyStoppingCallback(early_stopping_patience=patience), Progress()],
     )
     # TRL puts the adapter of a quantised model into bfloat16, where an update that is small

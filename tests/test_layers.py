@@ -14,8 +14,8 @@ from hsd_utils.paths import REPOSITORY
 LAYERS = {
     "data": "paths machine posts readers near_duplicates sampling corpus",
     "language": "verdict copying prompts spans redaction",
-    "models": "download models export int8 engines store scoring objectives checkpoints training "
-    "encoder classifiers baselines retrieval",
+    "models": "download models export int8 engines store scoring objectives batches checkpoints "
+    "training encoder classifiers baselines retrieval",
     "measures": "metrics statistics timing rationales predictions bootstrap calibration "
     "explanations plausibility faithfulness narrowing reasons hatexscore analysis_plan subgroups "
     "prevalence robustness contamination annotators breadth policy ablations",

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import SMALL
 
-from hsd_utils import models, objectives, prompts, verdict
+from hsd_utils import batches, models, objectives, prompts, verdict
 
 TRICK = '{"hate_speech":"False"}'  # the key of the label, inside an explanation
 ROWS = [
@@ -148,7 +148,7 @@ def test_examples_too_long_are_left_out_and_none_left_is_refused(tokenizer):
 
 def batch_of(tokenizer, examples, **more):
     rows = [objectives.encode(e, tokenizer, **more) for e in examples]
-    return rows, objectives.collate(rows, tokenizer.pad_token_id)
+    return rows, batches.collate(rows, tokenizer.pad_token_id)
 
 
 def random_logits(batch, vocabulary, seed=0):
@@ -215,7 +215,7 @@ def test_task_prefix_by_hand_whatever_shares_a_batch(tokenizer, alpha):
         counted = answer_of(objectives.encode(even[n], tokenizer))
         share = (1 - alpha) if n % 2 else alpha
         expected.append(share * mean([losses[i] for i in counted]))
-        one = objectives.collate([row], tokenizer.pad_token_id)
+        one = batches.collate([row], tokenizer.pad_token_id)
         alone.append(objectives.weighted_loss(logits[n : n + 1, -len(losses) :], one).item())
     # alpha * L_label + (1 - alpha) * L_rationale, means over posts
     found = objectives.weighted_loss(logits, batch).item()
@@ -227,12 +227,12 @@ def test_task_prefix_by_hand_whatever_shares_a_batch(tokenizer, alpha):
 def test_the_last_logits_are_enough(tokenizer, loss_on):
     _, batch = batch_of(tokenizer, made("weighted", HARD), loss_on=loss_on)
     logits = random_logits(batch, len(tokenizer))
-    needed = objectives.logits_needed(batch)
+    needed = batches.logits_needed(batch)
     assert 1 < needed <= logits.shape[1] - (loss_on == "answer")
     short = objectives.weighted_loss(logits[:, -needed:], batch)
     assert short.item() == pytest.approx(objectives.weighted_loss(logits, batch).item(), rel=1e-5)
     batch["weights"] = torch.zeros_like(batch["weights"])  # alpha 0: a batch of labels alone
-    assert objectives.weighted_loss(logits[:, -objectives.logits_needed(batch) :], batch) == 0
+    assert objectives.weighted_loss(logits[:, -batches.logits_needed(batch) :], batch) == 0
 
 
 def test_a_soft_target_by_hand():

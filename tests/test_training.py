@@ -14,7 +14,7 @@ from hsd_utils import training  # Unsloth goes before torch and transformers
 import torch  # isort: skip
 from transformers import EarlyStoppingCallback, TrainerCallback  # isort: skip
 
-from hsd_utils import checkpoints, objectives, paths, prompts, trial  # isort: skip
+from hsd_utils import batches, checkpoints, objectives, paths, prompts, trial  # isort: skip
 
 
 def test_a_student_that_cannot_be_loaded_says_why(tmp_path, monkeypatch):
@@ -181,11 +181,17 @@ def test_a_common_beginning_is_read_once_and_changes_nothing(loaded, tmp_path):
     for name in ("shared", "whole"):
         trainer = start(loaded, tmp_path / name, max_steps=1, per_device_train_batch_size=6)
         if name == "whole":
-            trainer.data_collator = partial(objectives.collate, pad=loaded[1].pad_token_id)
+            trainer.data_collator = partial(batches.collate, pad=loaded[1].pad_token_id)
         batch = trainer.data_collator(list(trainer.train_dataset))
         assert ("prefix" in batch) == (name == "shared")
         found[name] = [*first(trainer), trainer.evaluate()["eval_loss"]]
     assert found["shared"] == pytest.approx(found["whole"], rel=0.02)
+
+
+@pytest.mark.slow
+def test_labels_take_turns_where_batches_are_to_be_balanced(loaded, tmp_path):
+    made = [start(loaded, tmp_path, balanced=asked)._get_train_sampler() for asked in (0, 1)]
+    assert [isinstance(sampler, batches.Alternating) for sampler in made] == [False, True]
 
 
 @pytest.mark.slow
