@@ -99,8 +99,7 @@ def test_the_adapter_learns_in_float32(taught):
 
 @pytest.mark.slow
 def test_the_loss_goes_down_and_the_log_says_when(taught):
-    _, trainer, _, _ = taught
-    log = training.log(trainer)
+    log = training.log(trainer := taught[1])
     losses = [row["loss"] for row in log if "loss" in row]
     dev = [row["dev_loss"] for row in log if "dev_loss" in row]
     assert len(losses) == 6 and len(dev) == 2
