@@ -18,8 +18,10 @@ from torch.utils.data import Sampler
 
 
 class Alternating(Sampler):
-    """Harmless and hateful examples in turn, so that batches have as many of either; drawn anew
-    each epoch.  What one label has more comes last."""
+    """Either label spread evenly over the order, so that each batch has its share of both.
+
+    The order is drawn anew each epoch.  Of as many hateful as harmless examples they take turns.
+    """
 
     def __init__(self, labels):
         self.labels = torch.tensor(labels)
@@ -29,9 +31,9 @@ class Alternating(Sampler):
 
     def __iter__(self):
         order = torch.randperm(len(self))
-        each = torch.stack([self.labels[order] == label for label in (0, 1)])
-        nth = (each.cumsum(1) * each).sum(0)  # of its label
-        yield from order[nth.argsort(stable=True)].tolist()
+        each = torch.stack([self.labels[order] == label for label in (0, 1)]).double()
+        place = ((each.cumsum(1) - 0.5) / each.sum(1, keepdim=True) * each).sum(0)  # of its label
+        yield from order[place.argsort(stable=True)].tolist()
 
 
 def collate(rows: list[dict[str, Any]], pad: int, share: bool = False) -> dict[str, torch.Tensor]:
@@ -41,7 +43,7 @@ def collate(rows: list[dict[str, Any]], pad: int, share: bool = False) -> dict[s
     tokens that all begin with and none learns are left out, and given as ``prefix`` (P), if any.
     """
     alike = os.path.commonprefix([row["input_ids"] for row in rows])  # of lists, too
-    known = min(sum(1 for _ in takewhile(lambda w: w == 0, row["weights"])) for row in rows)
+    known = min(sum(1 for _ in takewhile(lambda w: w == 0, row["weights"][:-1])) for row in rows)
     # The last one before what is learned stays: it is what that is predicted from.
     cut = max(0, min(len(alike), known - 1)) if share and len(rows) > 1 else 0
 
@@ -69,8 +71,9 @@ def logits_needed(batch) -> int:
 def read(model, batch) -> dict[str, Any]:
     """What a batch's forward pass takes; what all its examples begin with is read here, once.
 
-    A student's instruction is a third of its tokens.  Loss and gradient are the same but for
-    rounding, as the keys and values of tokens do not depend on what follows them.
+    A student's instruction is a third of its tokens.  Where all tokens attend to all before them
+    and nothing is dropped, loss and gradient are the same but for rounding: keys and values of
+    tokens do not depend on what follows.
     """
     mask = batch["attention_mask"]
     given = {"input_ids": batch["input_ids"], "attention_mask": mask}

@@ -63,12 +63,16 @@ def of_students(
 
     done: of ``study.finished``; judged: split -> posts that the cells were asked about.  All cells
     learned from as many posts, so that ``many`` is ``without it``.  A source waits until all its
-    cells are done.  Of several trainings of a cell the measure is the mean.
+    cells are done, the mean until all sources are.  Of several trainings the measure is the mean.
+    Raises ValueError where cells differ in more than their sources.
     """
     apart = [_plain(row) for row in done if row["changes"].get("sources")]
+    if any(settings != apart[0] for settings in apart):
+        raise ValueError("cells of the study that name sources differ in more than these")
     cells = {frozenset(r["changes"].get("sources", ())): r for r in done if _plain(r) in apart}
     said = {named: _p_hate(run, done, row["name"], judged) for named, row in cells.items()}
-    posts, known, found = pd.concat(judged.values()), frozenset().union(*cells), []
+    posts, found = pd.concat(judged.values()), []
+    known = frozenset(posts["source"])
     for source in sorted(known):
         others, target = known - {source}, posts[posts["source"] == source]
         learned = {"with it": frozenset(), "without it": others, "many": others}
@@ -76,12 +80,16 @@ def of_students(
         waiting = {*learned.values(), *alone.values()} - cells.keys()
         if len(others) < 2 or waiting or not _enough(target):
             continue
-        of_target = {k: [p[target["id"]].to_numpy() for p in each] for k, each in said.items()}
-        sides = [{title: of_target[named] for title, named in a.items()} for a in (learned, alone)]
+        p_hate = {k: [p[target["id"]].to_numpy() for p in each] for k, each in said.items()}
+        learned = {title: p_hate[named] for title, named in learned.items()}
+        alone = {other: p_hate[named] for other, named in alone.items()}
         size = cells[others]["n"]
         row = {"model": "student", "source": source, "learned_from": size, "equal_size": size}
-        found.append((row, target["label"].to_numpy(), *sides))
-    return _measured(found, resamples, seed)
+        found.append((row, target["label"].to_numpy(), learned, alone))
+    rows, overall = _measured(found, resamples, seed)
+    if len(rows) < len(known):
+        return rows, bootstrap.absent("cells of the study that name sources are left to train")
+    return rows, overall | {"trainings": min(map(len, said.values()))}
 
 
 def _measured(found: Sequence[tuple], resamples: int, seed: int) -> tuple[pd.DataFrame, dict]:

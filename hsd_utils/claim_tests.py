@@ -192,17 +192,17 @@ def _breadth(found) -> dict:
     experiment = "ROC-AUC on a source left out: learned from all others - from one, equal size"
     few = "at most four sources are at hand that people wrote, the paper has 36"
     student, others = (found.get(k, {}).get("breadth") for k in ("study", "generalisation"))
-    if not (parts := [part for part in (student, others) if part and part["rows"]]):
-        return _untested(experiment, f"no source was left out, see 07; {few}")
+    whole = bool(student) and student["overall"]["student"]["value"] is not None
+    if not (parts := [student] * whole + [others] * bool(others)):
+        return _untested(experiment, f"{NOT_RUN.format('07')}; {few}")
     (name, first), *more = [pair for part in parts for pair in part["overall"].items()]
     sources = sum(row["model"] == name for row in parts[0]["rows"])
-    table, whose = ("study_breadth", "") if parts[0] is student else ("breadth", "of baselines: ")
-    note = f"{whose}{name}, mean over {sources} sources; {few}"
-    note += "".join(f"; {name}: {tables.interval(found)}" for name, found in more)
-    # The student's, where it was measured; where baselines alone were and disagree there is none.
-    verdicts = {verdict(m) for m in parts[0]["overall"].values()}
+    whose = f"{first['trainings']} training(s) a cell" if whole else "of baselines, not the student"
+    note = f"{name}, {whose}, mean over {sources} sources; {few}"
+    note += "".join(f"; {other}: {tables.interval(measure)}" for other, measure in more)
+    verdicts = {verdict(m) for m in parts[0]["overall"].values()}  # two baselines may disagree
     judged = verdicts.pop() if len(verdicts) == 1 else "inconclusive"
-    return _row(experiment, first, judged, "gold", f"tables/{table}.json", note)
+    return _row(experiment, first, judged, "gold", f"tables/{'study_' * whole}breadth.json", note)
 
 
 def _posts(found) -> dict:

@@ -126,8 +126,8 @@ def robustness(rows, width: float = PAGE) -> Figure:
 def breadth(rows, width: float = PAGE) -> Figure:
     """ROC-AUC on a source left out, by what was learned from: a panel a model, darker is better.
 
-    rows: those of ``breadth.compare``.  Left: one other source, then a mixture, of equal size;
-    right of the line: all others, and as many posts of all.
+    rows: those of ``breadth.compare`` or ``of_students``.  Left: one other source, then, unless it
+    is all others, a mixture, of equal size; right of the line: all others, as many posts of all.
     """
     rows = pd.DataFrame(rows)
     names = rows["model"].unique()
@@ -139,7 +139,8 @@ def breadth(rows, width: float = PAGE) -> Figure:
         mine = rows[rows["model"] == name].set_index("source")
         values = pd.DataFrame(list(mine["alone"]), index=mine.index)
         values = values[sorted(values)]
-        for title in ("many", "without it", "with it"):
+        alike = mine["many"].tolist() == mine["without it"].tolist()
+        for title in ("many", "without it", "with it")[alike:]:
             values[title] = [measure["value"] for measure in mine[title]]
         look = {"cmap": "Greys", "cbar": False, "vmin": 0.4, "vmax": 1.0}
         sns.heatmap(values, annot=True, fmt=".2f", ax=axes, **look)

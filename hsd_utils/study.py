@@ -2,7 +2,7 @@
 
 The grid is data, ``notebooks/study.yaml``.  Each finished cell is at once a line in the run's
 ``study/results.jsonl``, so that a killed study repeats none.  Cells are judged on ``dev``, with
-``cal``'s best threshold; of ``eval`` 08 alone reads labels, and of final cells, by the ledger.
+``cal``'s best threshold; of ``eval`` final cells get the texts, 08 alone the labels (ledger).
 
     python -m hsd_utils.study reference --minutes 25
 """

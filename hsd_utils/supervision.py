@@ -87,7 +87,7 @@ def _further(run: Run, size: int) -> pd.DataFrame:
     drawn = contamination.unused(table, samples, size, *how)
     if len(drawn) < size:
         raise ValueError(
-            f"{size} further posts are wanted and {len(drawn)} left: lower `size`, or add sources"
+            f"{size} further posts are wanted, {len(drawn)} are left: lower `size`, name more in 01"
         )
     return drawn
 
@@ -155,7 +155,7 @@ def _read_p(asked: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
 def teacher_says(run: Run, table: pd.DataFrame, disagreement: str) -> pd.DataFrame:
     """Label and explanations of each post (id, label, explanations) the teacher explained.
 
-    disagreement: as in notebook 02; "rationalise": the gold label's, where it had said the other.
+    disagreement: as in notebook 02; to "rationalise" is to have it explain the gold label.
     """
     asked, again = teacher(run), disagreement == "rationalise"
     what, ask = "told" if again else "says", partial(_read_rationales, asked, again)

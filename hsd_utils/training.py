@@ -75,8 +75,8 @@ class DistilTrainer(SFTTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         # Left-padded, all answers stand at the end: logits of prompts are not computed.
-        length = inputs["input_ids"].shape[1]
-        keep = min(batches.logits_needed(inputs), length)
+        keep = min(batches.logits_needed(inputs), inputs["input_ids"].shape[1])
+        length = inputs["input_ids"].shape[1] + len(inputs.get("prefix", ()))
         # On a CPU the fused kernel's backward pass takes three times the plain one's, which
         # needs memory by the square of the length.
         plain = inputs["input_ids"].device.type == "cpu" and length <= PLAIN_ATTENTION
@@ -120,7 +120,7 @@ def trainer(
 
     arguments are those of trl.SFTConfig.  The checkpoint of the lowest dev loss is kept;
     training stops after ``patience`` evaluations without a lower one.  Batches are of examples of
-    one length; balanced: of as many of either label.
+    about one length; balanced: of as many of either label.
     """
     from datasets import Dataset
 
@@ -145,8 +145,10 @@ def trainer(
         **({"bf16": False} if in_float32() else {}),
         **arguments,
     )
-    # A step takes a sixth to a quarter less so on a CPU; on GPUs it was not tried.
-    share = not (torch.cuda.is_available() or arguments.get("gradient_checkpointing"))
+    # A step takes a sixth to a quarter less so.  Unsloth's layers for GPUs train without a cache.
+    dropped = any(lora.lora_dropout for lora in model.peft_config.values())
+    share = model.device.type == "cpu" and model.config.model_type == "llama"
+    share = share and not (dropped or config.gradient_checkpointing)
     made = DistilTrainer(
         balanced,
         model=model,

@@ -114,9 +114,9 @@ def _train(targets: dict[str, list[dict]], asked: dict[str, Any], folder: Path) 
         arguments["num_train_epochs"] *= more
         if arguments["max_steps"] > 0:
             arguments["max_steps"] = round(arguments["max_steps"] * more)
-    batches = {"patience": asked["patience"], "balanced": asked.get("balanced", False)}
-    trainer = training.trainer(model, tokenizer, train, dev, folder, **batches, **arguments)
-    whole = {key: asked[key] for key in ("student", "four_bit")} | batches | lora | arguments
+    how = {"patience": asked["patience"], "balanced": asked.get("balanced", False)} | arguments
+    trainer = training.trainer(model, tokenizer, train, dev, folder, **how)
+    whole = {key: asked[key] for key in ("student", "four_bit")} | lora | how
     whole["weights"] = models.weights(asked["student"])
     checkpoints.train(trainer, folder, checkpoints.fingerprint(train, dev, **whole))
     if asked.get("averaged"):

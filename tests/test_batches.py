@@ -1,4 +1,4 @@
-"""Batches: what all examples begin with is left out, and labels take turns where that is asked."""
+"""Batches: what all examples begin with is left out, labels spread evenly where asked."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_it_is_given_beside_the_rest_and_nothing_of_the_rest_is_lost():
     "rows, prefix",
     [
         ([row([1, 2, 3, 4], 1)] * 2, [1, 2]),  # 3 is what 4 is predicted from
-        ([row([1, 2, 3, 4], 0)] * 2, [1, 2, 3]),  # alpha 0: nothing is learned of labels alone
+        ([row([1, 2, 3, 4], 0)] * 2, [1, 2]),  # alpha 0: nothing is learned of labels alone
         ([row([1, 2, 3, 4], 3), row([1, 2, 3, 4], 1)], None),
         ([row([1, 2], 1), row([3, 2], 1)], None),
         ([row([1, 2, 3, 4], 1)], None),  # with nobody to share it
@@ -47,13 +47,31 @@ def test_what_is_learned_and_what_it_is_predicted_from_stay(rows, prefix):
     assert batch["input_ids"].tolist() == left
 
 
-def test_labels_take_turns_in_an_order_that_is_drawn_anew():
-    labels = [1] * 7 + [0] * 5
+def test_a_gradient_is_the_same_whether_the_beginning_is_read_once_or_for_each():
+    from transformers import LlamaConfig, LlamaForCausalLM  # see test_objectives
+
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "vocab_size": 20}
+    model = LlamaForCausalLM(LlamaConfig(**small, num_attention_heads=2, num_key_value_heads=1))
+    rows, found = [*ROWS, row([1, 2, 3, 5, 5, 9, 2, 8], 3)], {}
+    for share in (True, False):
+        batch = batches.collate(rows, 0, share)
+        model.zero_grad()
+        logits = model(**batches.read(model, batch)).logits
+        objectives.weighted_loss(logits, batch).backward()
+        found[share] = torch.cat([weight.grad.flatten() for weight in model.parameters()])
+    assert found[False].norm() > 0
+    assert (found[True] - found[False]).norm() < 1e-5 * found[False].norm()
+
+
+@pytest.mark.parametrize("hateful, harmless", [(6, 6), (9, 3), (2, 10)])
+def test_labels_are_spread_evenly_in_an_order_that_is_drawn_anew(hateful, harmless):
+    labels = [1] * hateful + [0] * harmless
     sampler = batches.Alternating(labels)
     torch.manual_seed(0)
     first, second = list(sampler), list(sampler)
     assert len(sampler) == 12 and first != second
     for order in (first, second):
         assert sorted(order) == list(range(12))
-        told = [labels[i] for i in order]
-        assert all(sum(told[i : i + 2]) == 1 for i in range(0, 10, 2)) and told[10:] == [1, 1]
+        halves = [sum(labels[i] for i in half) for half in (order[:6], order[6:])]
+        assert abs(halves[0] - halves[1]) <= 1

@@ -138,12 +138,22 @@ def test_students_are_cells_of_the_study_judged_on_the_source_left_out(studied):
     assert row["with it"]["value"] == pytest.approx(both)
     assert overall["value"] == pytest.approx(np.mean([m["value"] for m in rows["many - one"]]))
 
+    assert overall["trainings"] == 1
+
 
 @pytest.mark.parametrize("missing, left", [("gold", []), ("x", ["x"]), ("yz", ["y", "z"])])
-def test_a_source_waits_for_all_its_cells(studied, missing, left):
+def test_a_source_waits_for_all_its_cells_and_the_mean_for_all_sources(studied, missing, left):
     run, done, judged = studied
     some = [row for row in done if row["name"] != missing]
-    assert breadth.of_students(run, some, judged, 20, 0)[0]["source"].tolist() == left
+    rows, overall = breadth.of_students(run, some, judged, 20, 0)
+    assert rows["source"].tolist() == left and overall["value"] is None
+
+
+def test_cells_that_differ_in_more_than_their_sources_are_not_mixed(studied):
+    run, done, judged = studied
+    other = done[2] | {"changes": done[2]["changes"] | {"label_source": "teacher"}}
+    with pytest.raises(ValueError, match="differ in more"):
+        breadth.of_students(run, [*done, other], judged, 20, 0)
 
 
 def test_without_such_cells_there_is_no_row(studied):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hsd_utils import analysis_plan, claim_tests
+from hsd_utils import analysis_plan, bootstrap, claim_tests
 
 EMPTY = {"explanations": {}}
 
@@ -194,15 +194,23 @@ def test_breadth_says_over_how_many_sources():
     assert "minilm_head: -0.10 (-0.20" in row["note"]
     del overall["minilm_head"]
     assert claim_tests.TESTS["C10"](found)["verdict"] == "supported"
-    student = {
-        "rows": [{"model": "student"}] * 3,
-        "overall": {"student": measure(-0.1, -0.2, -0.01)},
+
+
+def test_breadth_is_judged_on_the_student_where_all_its_cells_are_trained():
+    baselines = {
+        "rows": [{"model": "tfidf_lr"}] * 4,
+        "overall": {"tfidf_lr": measure(0.05, 0.01, 0.1)},
     }
-    row = claim_tests.TESTS["C10"](found | {"study": {"breadth": student}})
+    overall = {"student": measure(-0.1, -0.2, -0.01) | {"trainings": 1}}
+    student = {"rows": [{"model": "student"}] * 3, "overall": overall}
+    found = EMPTY | {"generalisation": {"breadth": baselines}, "study": {"breadth": student}}
+    row = claim_tests.TESTS["C10"](found)
     assert (row["verdict"], row["file"]) == ("not supported", "tables/study_breadth.json")
-    assert "student, mean over 3 sources" in row["note"] and "tfidf_lr: 0.05 (0.01" in row["note"]
-    student["rows"] = []  # none is trained
-    assert claim_tests.TESTS["C10"](found | {"study": {"breadth": student}})["value"] == 0.05
+    assert "student, 1 training(s) a cell, mean over 3 sources" in row["note"]
+    assert "tfidf_lr: 0.05 (0.01" in row["note"]
+    overall["student"] = bootstrap.absent("cells are left")
+    row = claim_tests.TESTS["C10"](found)
+    assert (row["value"], row["file"]) == (0.05, "tables/breadth.json")
 
 
 def more_posts(low, high):

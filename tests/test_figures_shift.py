@@ -117,9 +117,11 @@ def test_what_could_not_be_measured_is_left_out():
 
 
 def test_each_source_is_tested_on_what_others_taught_and_none_may_be_left():
-    figure = figures_shift.breadth(BROAD)
-    for axes in figure.axes:
-        said = [text.get_text() for text in axes.texts]
-        assert said.count("0.60") == 6 and said.count("0.70") == 9  # none alone on itself
+    mixed = [row | {"many": SHARE | {"value": 0.65}} for row in BROAD]
+    for rows, many in ((mixed, 3), (BROAD, 0)):  # where it is all others it is shown once
+        for axes in figures_shift.breadth(rows).axes:
+            said = [text.get_text() for text in axes.texts]
+            assert said.count("0.60") == 6 and said.count("0.70") == 6  # none alone on itself
+            assert said.count("0.65") == many
     (empty,) = figures_shift.breadth(pd.DataFrame(BROAD).head(0)).axes
     assert "enough posts" in empty.texts[0].get_text()

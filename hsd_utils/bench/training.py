@@ -120,8 +120,8 @@ def measure(*, name: str, model: str, rows: list[dict]) -> dict[str, Any]:
 
         def collate(batch):
             made = inner(batch)
-            beginning = len(made.get("prefix", ())) * len(batch)  # read once, and counted for each
-            seen.append(int(made["attention_mask"].sum()) + beginning)
+            read, beginning = int(made["attention_mask"].sum()), len(made.get("prefix", ()))
+            seen.append((read + beginning * len(batch), read + beginning))
             return made
 
         step = trainer.training_step
@@ -135,10 +135,11 @@ def measure(*, name: str, model: str, rows: list[dict]) -> dict[str, Any]:
         trainer.train()
     learned = [w > 0 for row in trainer.train_dataset for w in row.get("weights", [])]
     seconds = ends[-1] - ends[WARM_STEPS - 1]
-    tokens = sum(seen[WARM_STEPS : len(ends)])
+    tokens, read = map(sum, zip(*seen[WARM_STEPS : len(ends)], strict=True))
     return {
         "steps": len(ends) - WARM_STEPS,
         "tokens": tokens,
+        "read_share": read / tokens,  # what all of a batch begin with ours reads once
         "tokens_per_second": tokens / seconds,
         "step_seconds": seconds / (len(ends) - WARM_STEPS),
         "peak_memory_bytes": timing.peak_bytes(),
@@ -154,7 +155,7 @@ def main(options: argparse.Namespace) -> None:
         row["ratio_to_plain"] = row["tokens_per_second"] / by_name[PLAIN]["tokens_per_second"]
     ours, limit = by_name[OURS], systems.machine_limits()
     layers, embedding = systems.parameters(options.model)
-    a_token = 4 * layers + 4 * embedding * ours["answer_share"]
+    a_token = 4 * layers * ours["read_share"] + 4 * embedding * ours["answer_share"]
     limit["tokens_per_second"] = limit["flops"] / a_token
     result = {
         "engines": found,

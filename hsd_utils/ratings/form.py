@@ -153,7 +153,7 @@ class Form:
             self.card.value = card(self.items[item], side, blurred=item != self.revealed)
             self.asked.value = f"<b>{question}</b>: {escape(rubric()['questions'][question])}"
         elif not self.agreed:
-            text = mistune.create_markdown(escape=True)(instructions())
+            text = mistune.create_markdown(escape=True, plugins=["url"])(instructions())
             self.told.value = f'<div style="line-height: 1.4">{text}</div>'
         elif self.stopped:
             self.told.value = "Stopped; all is saved. Make the form again to go on. " + _support()

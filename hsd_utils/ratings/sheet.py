@@ -146,7 +146,8 @@ def instructions() -> str:
     lines += ["", "## Questions", "", "Each is asked of A and of B."]
     lines += ["", *(f"- **{name}**: {told['questions'][name]}" for name in QUESTIONS)]
     lines += ["", "Answers:", "", *(f"- **{name}**: {told['answers'][name]}" for name in ANSWERS)]
-    lines += ["", *(f"- {line}" for line in told["rules"]), "", "## Ways to rate", ""]
+    lines += ["", "Keep in mind:", "", *(f"- {line}" for line in told["rules"])]
+    lines += ["", "## Ways to rate", ""]
     lines += [*(f"- {line}" for line in told["ways"]), "", "## Worked examples"]
     for example in told["examples"]:
         quoted = [f"“{e['input']}”: {e['explanation']}" for e in example["explanations"]]
