@@ -190,18 +190,18 @@ def _cost(found) -> dict:  # on one machine a post's price goes with its time
 
 def _breadth(found) -> dict:
     experiment = "ROC-AUC on a source left out: learned from all others - from one, equal size"
-    few = "at most four sources are at hand that people wrote, the paper has 36"
     student, others = (found.get(k, {}).get("breadth") for k in ("study", "generalisation"))
     whole = bool(student) and student["overall"]["student"]["value"] is not None
     if not (parts := [student] * whole + [others] * bool(others)):
-        return _untested(experiment, f"{NOT_RUN.format('07')}; {few}")
+        return _untested(experiment, NOT_RUN.format("07") + "; at most four sources are at hand")
     (name, first), *more = [pair for part in parts for pair in part["overall"].items()]
     sources = sum(row["model"] == name for row in parts[0]["rows"])
     whose = f"{first['trainings']} training(s) a cell" if whole else "of baselines, not the student"
-    note = f"{name}, {whose}, mean over {sources} sources; {few}"
+    note = f"{name}, {whose}, mean over {sources} sources; at most four are at hand (paper: 36)"
     note += "".join(f"; {other}: {tables.interval(measure)}" for other, measure in more)
     verdicts = {verdict(m) for m in parts[0]["overall"].values()}  # two baselines may disagree
-    judged = verdicts.pop() if len(verdicts) == 1 else "inconclusive"
+    certain = len(verdicts) == 1 != first.get("trainings")  # one training tells not of another
+    judged = verdicts.pop() if certain else "inconclusive"
     return _row(experiment, first, judged, "gold", f"tables/{'study_' * whole}breadth.json", note)
 
 

@@ -41,9 +41,9 @@ PAPER_EVAL = 1900  # posts: so many of its 2,001 a balanced sample can have
 RULE = """\
 *Supported*: the whole interval is on the claimed side of no difference, or of the paper's value \
 (and, where the plan corrects for several tests, Holm's p-value is below its level). *Not \
-supported*: it is on the other side. *Inconclusive*: neither, or the baselines of C10 disagree \
-and no student was measured. *Not testable here*: nothing was measured that could decide; the \
-note says why."""
+supported*: it is on the other side. *Inconclusive*: neither, or C10's students were trained once, \
+or, without them, its baselines disagree. *Not testable here*: nothing was measured that could \
+decide; the note says why."""
 
 
 def collect(run: Run) -> list[dict[str, Any]]:
