@@ -71,11 +71,11 @@ def posts_for(run: Run, settings: Mapping[str, Any], size: int) -> pd.DataFrame:
     if size < 1:
         raise ValueError("no post is left to learn from: more posts of a cell, or a larger `size`")
     distil = posts.of_sources(posts.read_jsonl(run.sample("distil")), settings.get("sources"))
-    further = size - len(distil)
-    if further > 0 and settings.get("sources"):
+    if size <= len(distil):
+        return contamination.spread(distil, ["source", "label"], size)
+    if settings.get("sources"):
         raise ValueError(f"{size} posts are wanted and distil has {len(distil)} of `sources`")
-    some = contamination.spread(distil, ["source", "label"], size)
-    return pd.concat([some, _further(run, further)], ignore_index=True) if further > 0 else some
+    return pd.concat([distil, _further(run, size - len(distil))], ignore_index=True)
 
 
 @lru_cache
