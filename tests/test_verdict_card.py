@@ -97,7 +97,7 @@ def test_several_posts_by_id_and_missing_values():
     assert made.count("calibrated") == 1 and "nan" not in made and "empty" in made
     assert made.index("o••••") < made.index("K•••")
     assert verdict_card.show(sample, rows, 1).data.count("line-height") == 1
-    assert "annotators" not in verdict_card.one(TEXT, row("people")).data
+    assert "annotators" not in verdict_card.html(TEXT, row("people"))
 
 
 def test_calibration_keeps_the_order_and_moves_to_the_frequency():
