@@ -114,10 +114,9 @@ def together(
 
 def _gain(label, one, each, resamples: int, seed: int) -> dict[str, float]:
     # Over posts alone: the same trainings stand on both sides.
-    rows = np.concatenate([np.ones((1, len(label))), *metrics.draws(label, resamples, seed)])
+    rows = np.concatenate(list(metrics.draws(label, resamples, seed)))
     whole, *parts = (metrics.on_scores(label, p, rows)["roc_auc"] for p in (one, *each))
-    found = whole - np.mean(parts, axis=0)
-    return bootstrap.interval(found[0], found[1:])
+    return bootstrap.interval(whole - np.mean(parts, axis=0))
 
 
 def _alone(label, a, metric: str, resamples: int, seed: int) -> dict[str, float]:

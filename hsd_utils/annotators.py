@@ -62,9 +62,8 @@ def ceiling(
     rows = []
     for name, said in given.items():
         answered = metrics.answers(label, said)
-        whole = metrics.on_labels(label, answered, np.ones((1, len(pairs))))
         blocks = [metrics.on_labels(label, answered, weights) for weights in drawn]
-        parts = pd.concat(map(pd.DataFrame, blocks))
+        found = pd.concat(map(pd.DataFrame, blocks))
         row = {"model": name, "posts": pairs["id"].nunique()}
-        rows.append(row | {m: bootstrap.interval(whole[m][0], parts[m]) for m in MEASURES})
+        rows.append(row | {m: bootstrap.interval(found[m].to_numpy()) for m in MEASURES})
     return pd.DataFrame(rows, columns=columns)

@@ -68,7 +68,7 @@ def scores(label, p_hate) -> np.ndarray | None:
 
 
 def draws(label: np.ndarray, resamples: int, seed: int, group=None) -> Iterator[np.ndarray]:
-    """Bootstrap resamples of n posts, as blocks of weights (rows, n) that sum to n a row.
+    """The n posts, a row of ones, then bootstrap resamples: blocks of weights (rows, n), n a row.
 
     group (n,): its posts, say cases of one template, are drawn together (Davison and Hinkley 1997,
     section 3.8); the sum is n on average.  A resample that happens to hold one class only is
@@ -77,6 +77,7 @@ def draws(label: np.ndarray, resamples: int, seed: int, group=None) -> Iterator[
     place = np.arange(len(label)) if group is None else np.unique(group, return_inverse=True)[1]
     size, generator = place.max() + 1, np.random.default_rng(seed)
     step = max(1, BLOCK // len(label))
+    yield np.ones((1, len(label)))
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
         picked = generator.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]
@@ -175,16 +176,14 @@ def classification(label, p_hate, predicted, *, resamples: int = 1000, seed: int
         scored = {} if p_hate is None else on_scores(label, p_hate, weights)
         return pd.DataFrame(on_labels(label, predicted, weights) | scored)
 
-    value = measured(np.ones((1, len(label)))).iloc[0]
-    blocks = [measured(rows) for rows in draws(label, resamples, seed, group)]
-    drawn = pd.concat(blocks) if blocks else pd.DataFrame()
-    result = {}
+    measures = pd.concat(map(measured, draws(label, resamples, seed, group)))
+    result, skipped = {}, resamples + 1 - len(measures)
     for name in OF_LABELS + OF_SCORES:
         if reason := unmeasured(name, label, p_hate):
             result[name] = bootstrap.absent(reason)
             continue
-        result[name] = bootstrap.interval(value[name], drawn.get(name, []))
-        if skipped := resamples - len(drawn):
+        result[name] = bootstrap.interval(measures[name].to_numpy())
+        if skipped:
             result[name]["skipped"] = skipped
     if p_hate is not None:
         result["ece"]["if_calibrated"] = _calibrated_ece(p_hate, seed)

@@ -110,8 +110,9 @@ def hierarchical(label, a, b, *, metric="macro_f1", resamples: int = 2000, seed:
     def measured(weights):  # (rows, trainings) of each side
         return [np.stack([measure(label, r, weights)[metric] for r in s], axis=1) for s in sides]
 
-    whole = [values.mean() for values in measured(np.ones((1, len(label))))]
-    for weights in metrics.draws(label, resamples, seed):
+    blocks = metrics.draws(label, resamples, seed)
+    whole = [values.mean() for values in measured(next(blocks))]
+    for weights in blocks:
         means = []
         for values in measured(weights):
             picked = generator.integers(values.shape[1], size=values.shape)
