@@ -1,8 +1,7 @@
 """How good are verdicts and P(hate)?  Classification measures with bootstrap intervals.
 
 Always answering "hate" scores F1 0.667 on balanced posts, so macro-F1, F1 and ROC-AUC are
-read together.  A resample of the posts is a row of weights (how often each post was drawn);
-every measure is computed for all rows at once from those weights, hence on the same posts.
+read together.  Measures are computed for all resamples (rows of weights) at once.
 
 A missing answer (None, NaN: it could not be parsed) counts as the WRONG label: a missed post
 if the post is hateful (a false negative), a false alarm if it is not (a false positive).  So
