@@ -46,16 +46,16 @@ def measure(rated: pd.DataFrame, key: list[dict], margin: float) -> dict:
     if set(rated["sheet"]) != {key[0]["sheet"]}:
         raise ValueError(f"the key is of sheet {key[0]['sheet']}, the ratings of another")
     kind, long = ratings.kind(rated), _long(rated, key)
-    posts = long[long["check"].isna()]
+    posts, judged = long[long["check"].isna()], joined(rated, key)
     pair = sorted(next(row["right"] for row in key if row["check"] is None))  # student first
     checks = _attention(long).values()
     return {
         "kind": kind,
         "raters": int(rated["rater"].nunique()),
         "posts": int(posts["item"].nunique()),
-        "shares": [{"ratings": kind} | row for row in _shares(posts, pair)],
+        "shares": [{"ratings": kind} | row for row in _shares(judged, pair)],
         "agreement": [{"ratings": kind} | row for row in _agreement(posts)],
-        "equivalence": [{"ratings": kind} | row for row in _equivalence(posts, pair, margin)],
+        "equivalence": [{"ratings": kind} | row for row in _equivalence(judged, pair, margin)],
         "attention": {part: sum(found[part] for found in checks) for part in ("passed", "of")},
     }
 
@@ -126,7 +126,9 @@ def exposure(rated: pd.DataFrame, items: list[dict], key: list[dict]) -> pd.Data
 def joined(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
     """One row an item, model and question; rank is the raters' lower median on SCALE, or NaN."""
     long = _long(rated, key)
-    return _judged(long[long["check"].isna()])
+    by = long[long["check"].isna()].groupby(["item", "model", "question"])
+    lower = by["rank"].agg(lambda ranks: ranks.quantile(0.5, interpolation="lower"))
+    return by[["weight", "both_right"]].first().join(lower).reset_index()
 
 
 def _long(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
@@ -141,13 +143,6 @@ def _long(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
     return long.drop(columns=list(SIDES))
 
 
-def _judged(posts: pd.DataFrame) -> pd.DataFrame:
-    """One row an item, model and question; rank is the raters' lower median, NaN if all skip."""
-    by = posts.groupby(["item", "model", "question"])
-    lower = by["rank"].agg(lambda ranks: ranks.quantile(0.5, interpolation="lower"))
-    return by[["weight", "both_right"]].first().join(lower).reset_index()
-
-
 def _subsets(judged: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     for question in QUESTIONS:
         for subset in SUBSETS:
@@ -160,11 +155,13 @@ def effective(weights: pd.Series) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
 
 
-def _shares(posts: pd.DataFrame, pair: list) -> Iterator[dict]:
-    for question, subset, rows in _subsets(_judged(posts)):
+def _shares(judged: pd.DataFrame, pair: list) -> Iterator[dict]:
+    for question, subset, rows in _subsets(judged):
         for model in pair:
             mine = rows[rows["model"] == model]
             given = mine.dropna(subset="rank")
+            yes, weights = given["rank"] == SCALE.index("yes"), given["weight"]
+            stands_for = (yes * weights).sum(), weights.sum(), effective(weights)
             counts = {word: int((given["rank"] == rank).sum()) for rank, word in enumerate(SCALE)}
             yield {
                 "model": model,
@@ -174,12 +171,8 @@ def _shares(posts: pd.DataFrame, pair: list) -> Iterator[dict]:
                 "skipped": len(mine) - len(given),
                 **counts,
                 "share": statistics.wilson(counts["yes"], len(given)),
-                "population": _weighted(given["rank"] == SCALE.index("yes"), given["weight"]),
+                "population": statistics.wilson(*stands_for),
             }
-
-
-def _weighted(yes: pd.Series, weights: pd.Series) -> dict:
-    return statistics.wilson((yes * weights).sum(), weights.sum(), effective(weights))
 
 
 def _agreement(posts: pd.DataFrame) -> Iterator[dict]:
@@ -205,9 +198,9 @@ def _mean(pairs: dict[str, float | None]) -> dict:
     return dict(zip(("value", "low", "high"), ends, strict=True)) | {"pairs": len(known)}
 
 
-def _equivalence(posts: pd.DataFrame, pair: list, margin: float) -> Iterator[dict]:
+def _equivalence(judged: pd.DataFrame, pair: list, margin: float) -> Iterator[dict]:
     a, b = pair
-    for question, subset, rows in _subsets(_judged(posts)):
+    for question, subset, rows in _subsets(judged):
         rows = rows.assign(yes=(rows["rank"] == SCALE.index("yes")).where(rows["rank"].notna()))
         wide = rows.pivot(index="item", columns="model", values="yes")
         wide = wide.reindex(columns=pair).dropna().astype(bool)
