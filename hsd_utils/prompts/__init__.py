@@ -15,8 +15,8 @@ import random
 import re
 import unicodedata
 from functools import lru_cache
-from importlib.resources import files
 from itertools import chain, zip_longest
+from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
@@ -38,17 +38,15 @@ class Definition(NamedTuple):
 
 @lru_cache
 def _read(*name: str) -> str:
-    return files(__name__).joinpath(*name).read_text(encoding="utf-8").strip()
+    return Path(__file__).parent.joinpath(*name).read_text(encoding="utf-8").strip()
 
 
 def definitions() -> dict[str, Definition]:
     """The definitions of hate speech, by the names of their files."""
     found = {}
-    for file in sorted(files(__name__).joinpath("definitions").iterdir(), key=lambda f: f.name):
-        if not file.name.endswith(".txt"):
-            continue  # what JupyterLab leaves beside a file
+    for file in sorted(Path(__file__).parent.glob("definitions/*.txt")):
         text, _, source = _read("definitions", file.name).partition("\nSource:")
-        found[file.name.removesuffix(".txt")] = Definition(text.strip(), source.strip())
+        found[file.stem] = Definition(text.strip(), source.strip())
     return found
 
 
@@ -107,10 +105,8 @@ def _choose(shots: int, balance: float, order: str, seed: int) -> list[dict]:
         raise ValueError(f"order {order!r}: one of {', '.join(ORDERS)}")
     if shots < 0 or not 0 <= balance <= 1:
         raise ValueError(f"shots {shots}, balance {balance}: at least 0, and between 0 and 1")
-    number = {1: int(shots * balance + 0.5)}
-    number[0] = shots - number[1]
-    chosen = {}
-    for label, wanted in number.items():
+    chosen, hateful = {}, int(shots * balance + 0.5)
+    for label, wanted in ((1, hateful), (0, shots - hateful)):
         pool = [shot for shot in demonstrations() if shot["label"] == label]
         if wanted > len(pool):
             raise ValueError(
