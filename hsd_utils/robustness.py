@@ -2,8 +2,8 @@
 
 Perturbations keep what a reader would understand, and so the label.  An injection is a sentence
 added to a post that tells the model to answer with the other label; an aside, its control, tells
-it nothing.  Every draw comes from the
-seed and the post's id: the same seed gives the same posts, whatever their order.
+it nothing.  Every draw comes from the seed and the post's id: the same seed gives the same posts,
+whatever their order.
 
     python -c "from hsd_utils.robustness import PERTURBATIONS as P; import random; \\
         print(P['leetspeak']('what a nice day', random.Random(0), 0.5))"
