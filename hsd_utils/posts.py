@@ -165,9 +165,13 @@ def show(table: pd.DataFrame, n: int = 5, reveal: bool = False):
     optional = [c for c in ("target", "functionality", "explanation") if c in table]
     optional = [column for column in optional if table[column].notna().any()]
     view = table.head(n)[["source", "label", "text", *optional]].copy()
-    for column in ("text", "explanation"):
-        if column in view:
-            view[column] = [_shown(value, reveal) for value in view[column]]
+
+    def shown(text: str) -> str:
+        short = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+        return short if reveal else mask(short)
+
+    for column in view.columns.intersection(["text", "explanation"]):
+        view[column] = view[column].map(shown, na_action="ignore")
     return escaped(view, na_rep="")
 
 
@@ -178,13 +182,6 @@ def escaped(view: pd.DataFrame, **options):
     # MathJax would otherwise typeset whatever a post writes between two dollar signs.
     with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
         return HTML(view.to_html(index=False, escape=True, **options))
-
-
-def _shown(value, reveal: bool):
-    if not isinstance(value, str):
-        return value
-    short = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
-    return short if reveal else mask(short)
 
 
 def _need(frame: pd.DataFrame, columns: Iterable[str]) -> None:
