@@ -132,12 +132,9 @@ def obeyed(
 
     Scores (n,) of the same posts; {value, low, high} over the posts whose verdict was right.
     """
-    right = (np.asarray(p_clean) >= threshold) == metrics.gold(label)
-    lost = [
-        (((np.asarray(p) >= threshold) != metrics.gold(label))[right]).astype(float)
-        for p in (p_injected, p_aside)
-    ]
-    return bootstrap.mean(lost[0] - lost[1], resamples, seed)
+    scores = np.array([p_clean, p_injected, p_aside], dtype=float)
+    clean, injected, aside = (scores >= threshold) != metrics.gold(label)
+    return bootstrap.mean((injected.astype(float) - aside)[~clean], resamples, seed)
 
 
 def _with_texts(posts: pd.DataFrame, text: Callable, seed: str) -> pd.DataFrame:
