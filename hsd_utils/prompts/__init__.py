@@ -170,9 +170,8 @@ def shield(text: str, max_chars: int = MAX_CHARS) -> str:
     Each character is replaced by one character, so offsets are those of the original and
     ``verdict.locate`` finds quotes in it: what opens a template's token becomes ``‹`` or ``⟦``,
     control characters a space, lone surrogates U+FFFD.  Emoticons such as ``<3``, emoji and
-    right-to-left text stay.  So do line breaks and plain words such as "### Instruction:" or
-    "User:", which mean nothing to templates with tokens of their own; that orders inside a post
-    are data is said by the teacher's instruction.
+    right-to-left text stay, and so do line breaks and plain words such as "User:", which mean
+    nothing to templates with tokens of their own.
     """
     text = _OPENERS.sub(lambda m: "⟦" if m[0] in "[［" else "‹", text[: max_chars + 32])
     text = text.translate(_STRAYS)

@@ -5,8 +5,6 @@ yes: what most of them say, and of two that differ the worse.  Only yes counts a
 correct.  A share is given on the sheet as it was rated and, by the weights of the key, for the
 population it was drawn from; a weighted count stands for (sum w)^2 / sum w^2 posts (Kish 1965).
 
-Simulated ratings may be looked at like real ones; every row made of them says what they are.
-
     rated = results.collect(stage.run, items)
     found = results.measure(rated, key, margin=0.1)
 """
