@@ -158,8 +158,6 @@ def _shares(judged: pd.DataFrame, pair: list) -> Iterator[dict]:
         for model in pair:
             mine = rows[rows["model"] == model]
             given = mine.dropna(subset="rank")
-            yes, weights = given["rank"] == SCALE.index("yes"), given["weight"]
-            stands_for = (yes * weights).sum(), weights.sum(), effective(weights)
             counts = {word: int((given["rank"] == rank).sum()) for rank, word in enumerate(SCALE)}
             yield {
                 "model": model,
@@ -169,8 +167,12 @@ def _shares(judged: pd.DataFrame, pair: list) -> Iterator[dict]:
                 "skipped": len(mine) - len(given),
                 **counts,
                 "share": statistics.wilson(counts["yes"], len(given)),
-                "population": statistics.wilson(*stands_for),
+                "population": _weighted(given["rank"] == SCALE.index("yes"), given["weight"]),
             }
+
+
+def _weighted(yes: pd.Series, weights: pd.Series) -> dict:
+    return statistics.wilson((yes * weights).sum(), weights.sum(), effective(weights))
 
 
 def _agreement(posts: pd.DataFrame) -> Iterator[dict]:
