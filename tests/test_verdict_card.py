@@ -90,7 +90,8 @@ def test_it_names_no_colour_of_page_or_text():
 
 
 def test_several_posts_by_id_and_missing_values():
-    sample = posts.make([{"text": TEXT, "label": 1}, {"text": "other", "label": 0}], source="toy")
+    told = pd.DataFrame({"text": [TEXT, "other"], "label": [1, 0]})
+    sample = posts.make(told.assign(source="toy"))
     rows = pd.DataFrame([row("dear$ people"), row(label=0, text="other", p_hate=None)])
     rows = rows.assign(id=sample["id"], reason=[np.nan, "empty"])
     made = verdict_card.show(sample, rows.iloc[::-1], 5, calibrate=lambda p: [0.5]).data
