@@ -20,6 +20,8 @@ counts only a fall of P(hate); groups need their whole name, and in the reasons;
 nothing is said or the reasons conclude the other label; for a prediction of no hate TGI is not
 asked (NaN, left out of the mean), and CC asks QF >= 0.45 and HTC.
 
+The target groups and their names are ``explanations.GROUPS``.
+
     python -c "from hsd_utils import hatexscore; print(hatexscore.components(
         1, 0.9, 0.3, concludes=True, names=True, corrected=True)['score'])"
 """
