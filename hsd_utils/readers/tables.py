@@ -58,15 +58,17 @@ def load(
     Returns the frame (of text, for a delimited file; its index counts the file's rows from 0, those
     dropped too) and counts: rows ``read``, rows ``dropped`` by reason, rows with ``undecodable``
     bytes, ``file`` and ``sha256``.  Raises FileNotFoundError, or ValueError for an empty file,
-    missing columns or a file that cannot be parsed.
+    missing columns, an unknown ending or a file that cannot be parsed.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: check the path and the folder it starts in")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty: give a file with a header and at least one post")
-    loader = {".parquet": _parquet, ".csv": _delimited, ".tsv": _delimited}
-    load_as = loader.get(path.suffix.lower(), _lines)
-    frame, dropped, undecodable = load_as(path, tuple(needed), tuple(wanted))
+    ending = path.suffix.lower()
+    if ending not in SUFFIXES:
+        raise ValueError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
+    loader = {".parquet": _parquet, ".csv": _delimited, ".tsv": _delimited}.get(ending, _lines)
+    frame, dropped, undecodable = loader(path, tuple(needed), tuple(wanted))
     rows = len(frame) + sum(dropped.values())
     if frame.empty:
         raise ValueError(f"{path} has no usable rows ({rows} read): give at least one post")
