@@ -1,7 +1,7 @@
 """What asking a model costs in an engine: the measurement that the teacher's and the student's
 benchmarks share.
 
-    python -m hsd_utils.bench teacher --posts 64
+    python -m hsd_utils.bench.teacher --posts 64
 """
 
 import shutil
@@ -66,7 +66,10 @@ def measure(
         seconds = time.perf_counter() - clock
         peak = _server_peak() if base_url else timing.peak_bytes()
     tokens = np.sum([(a.prompt_tokens, a.answer_tokens) for a in answers], axis=0)
-    labels = {answer.key: _label(answer) for answer in answers}
+    labels = {
+        a.key: int(a.probabilities[1] > 0.5) if a.probabilities else verdict.parse(a.text).label
+        for a in answers
+    }
     return {
         "engine": opened.identity["engine"],
         "posts": len(rows),
@@ -85,12 +88,6 @@ def measure(
         "agrees_with_gold": np.mean([labels[row["id"]] == row["label"] for row in rows]),
         "labels": labels,
     }
-
-
-def _label(answer: engines.Answer) -> int | None:
-    if answer.probabilities:
-        return int(answer.probabilities[1] > 0.5)
-    return verdict.parse(answer.text).label
 
 
 # llama.cpp's own server out of a wheel, where no build of it is on the PATH.  The wheel is made
