@@ -50,7 +50,7 @@ def test_posts_are_balanced_and_of_those_read_before_alone(tmp_path, monkeypatch
 
 def test_it_stops_without_what_the_others_are_compared_with(monkeypatch):
     failed = SimpleNamespace(returncode=1, stderr="out of memory")
-    monkeypatch.setattr(systems.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     assert systems.run("teacher", {"a peer": {}}, [], ("the loop",)) == []
     with pytest.raises(RuntimeError, match="the loop failed"):
         systems.run("teacher", {"the loop": {}, "a peer": {}}, [], ("the loop",))

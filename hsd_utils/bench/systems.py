@@ -10,7 +10,6 @@ told as a ratio to the first one, in one run on one machine, since machines diff
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 import timeit
@@ -20,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from hsd_utils import paths, readers, sampling, summary, tables
-from hsd_utils.machine import environment, in_float32
+from hsd_utils.machine import apart, environment, in_float32
 from hsd_utils.paths import Run
 
 PUBLIC = ("davidson", "stormfront", "hatexplain", "ethos")
@@ -57,17 +56,17 @@ def run(
     found = []
     for name, spec in specs.items():
         request = {"name": name, **spec, "rows": rows[: spec.get("posts", len(rows))]}
-        command = [sys.executable, "-m", f"hsd_utils.bench.{benchmark}", "--worker"]
         clock = time.perf_counter()
-        done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True)
-        took = time.perf_counter() - clock
-        if done.returncode:
-            print(f"{name}: left out\n{done.stderr[-2500:]}", file=sys.stderr, flush=True)
+        try:
+            made = apart(f"bench.{benchmark}", "--worker", request=request, failed="left out")
+        except RuntimeError as error:
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
             if name in needed:
-                raise RuntimeError(f"{name} failed, and the others are compared with it: see above")
+                raise RuntimeError(f"{name} failed, and the others are compared with it") from error
             continue
+        took = time.perf_counter() - clock
         print(f"{name}: measured in {took:.0f} s", file=sys.stderr, flush=True)
-        found.append({"name": name} | json.loads(done.stdout.splitlines()[-1]))
+        found.append({"name": name} | made)
     return found
 
 
