@@ -34,8 +34,7 @@ def ranked(p_hate) -> np.ndarray:
 
     A post without an answer stands in the middle, and its verdict is no verdict (``verdicts``).
     """
-    p_hate = np.asarray(p_hate, float)
-    return np.where(np.isnan(p_hate), 0.5, p_hate)
+    return np.nan_to_num(np.asarray(p_hate, float), nan=0.5)
 
 
 def verdicts(p_hate, threshold: float) -> np.ndarray:

@@ -19,7 +19,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 AMONG_OTHERS, ALONE = 2, 2
 
 
-class Store:
+class Store(AbstractContextManager):
     """The answers of one engine identity.  Only one process may have it open.
 
     An index of keys to file offsets is kept in memory (some 150 bytes an answer), answers stay on
@@ -95,9 +95,6 @@ class Store:
             log.warning("%s: %d damaged line(s) skipped; asked for again", self.path.name, damaged)
         if not line.endswith(b"\n"):  # a crash in mid-line: end it, so that the next is whole
             os.write(self.output, b"\n")
-
-    def __enter__(self) -> "Store":
-        return self
 
     def __exit__(self, *_) -> None:
         self.close()

@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -133,16 +133,12 @@ def llama_server(model: str, slots: int) -> Iterator[str]:
 
 
 def _healthy(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            return answer.status == 200
-    except OSError:  # not listening yet, or still loading
-        return False
+    with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
+        return answer.status == 200
+    return False  # not listening yet, or still loading
 
 
 def _server_peak() -> int | None:
     """Peak of the child that is the server, in bytes, where the system tells."""
-    children = psutil.Process().children()
-    if not children or sys.platform != "linux":
-        return None
-    return timing.high_water(children[0].pid)
+    server = next(iter(psutil.Process().children()), None)
+    return timing.high_water(server.pid) if server and sys.platform == "linux" else None
