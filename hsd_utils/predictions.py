@@ -30,10 +30,7 @@ def load(path: Path) -> pd.DataFrame:
 
 
 def ranked(p_hate) -> np.ndarray:
-    """P(hate) (n,) to rank posts by, or to set a threshold: 0.5 where none was read (None, NaN).
-
-    A post without an answer stands in the middle, and its verdict is no verdict (``verdicts``).
-    """
+    """P(hate) (n,) to rank posts by, or to set a threshold: 0.5 where none was read (None, NaN)."""
     return np.nan_to_num(np.asarray(p_hate, float), nan=0.5)
 
 

@@ -82,14 +82,13 @@ class Store(AbstractContextManager):
     def _index(self) -> None:
         damaged, offset, line = 0, 0, b"\n"
         for line in self.input:
-            try:
-                record = json.loads(line) if line.endswith(b"\n") else {}
-            except ValueError:
-                record = {}
-            if isinstance(record, dict) and "key" in record:
+            record = {}
+            with suppress(ValueError, TypeError):  # cut short, or no object
+                record = {**json.loads(line)} if line.endswith(b"\n") else {}
+            if "key" in record:
                 self.offsets[record["key"]] = offset
-            elif not (isinstance(record, dict) and "identity" in record):
-                damaged += 1
+            else:
+                damaged += "identity" not in record
             offset += len(line)
         if damaged:
             log.warning("%s: %d damaged line(s) skipped; asked for again", self.path.name, damaged)
