@@ -112,9 +112,6 @@ class Store(AbstractContextManager):
             self.owner.unlink(missing_ok=True)
             self.lock.release()
 
-    def __len__(self) -> int:
-        return len(self.offsets)
-
     def get(self, request: Request) -> Answer | None:
         """The stored answer to ``request``, or None."""
         offset = self.offsets.get(key(request))
