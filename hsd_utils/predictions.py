@@ -31,12 +31,8 @@ def load(path: Path) -> pd.DataFrame:
 
 
 def ranked(p_hate) -> np.ndarray:
-    """P(hate) (n,) to rank posts by, or to set a threshold: 0.5 where none was read (None, NaN).
-
-    A post without an answer stands in the middle, and its verdict is no verdict (``verdicts``).
-    """
-    p_hate = np.asarray(p_hate, float)
-    return np.where(np.isnan(p_hate), 0.5, p_hate)
+    """P(hate) (n,) to rank posts by, or to set a threshold: 0.5 where none was read (None, NaN)."""
+    return np.nan_to_num(np.asarray(p_hate, float), nan=0.5)
 
 
 def verdicts(p_hate, threshold: float) -> np.ndarray:
