@@ -69,10 +69,10 @@ test-label-studio: $(READY)
 	$(PY) -m pytest tests/test_label_studio.py $(ARGS)
 
 bench: $(READY) more
-	$(PY) -m hsd_utils.bench.teacher --run reference --profile
-	$(PY) -m hsd_utils.bench.training --run reference
-	$(PY) -m hsd_utils.bench.student --run reference
-	$(PY) -m hsd_utils.bench.store --run reference
+	$(PY) -m hsd_utils.bench teacher --run reference --profile
+	$(PY) -m hsd_utils.bench training --run reference
+	$(PY) -m hsd_utils.bench student --run reference
+	$(PY) -m hsd_utils.bench store --run reference
 
 more: $(READY)
 	$(PY) -m pip install --quiet --no-deps -r requirements-ray.txt -r requirements-bench.txt \

@@ -7,7 +7,7 @@ answer reads it.  Lines are only ever appended; a line cut short by a crash is s
 
 Why lines of JSON: a kill costs at most the line being written, and anything reads them.  Parquet
 is smaller but is written in blocks, which a kill loses; SQLite pays for each answer with a
-transaction.  What 1.2 million answers take: ``python -m hsd_utils.bench.store``.
+transaction.  What 1.2 million answers take: ``python -m hsd_utils.bench store``.
 
     with Store.open(engine.identity) as store:
         answers = store.collect(engine, requests)

@@ -1,7 +1,7 @@
 """What asking a model costs in an engine: the measurement that the teacher's and the student's
 benchmarks share.
 
-    python -m hsd_utils.bench.teacher --posts 64
+    python -m hsd_utils.bench teacher --posts 64
 """
 
 import shutil

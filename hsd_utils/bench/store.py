@@ -4,7 +4,7 @@ Appends answers of the usual size one by one, as an engine's come, then opens th
 a fresh process, as a killed run does, and looks every answer up.  Prints seconds and the peak of
 resident memory of both as JSON.  Goals: 500 MB, seconds to resume.
 
-    python -m hsd_utils.bench.store --answers 1200000 --run reference
+    python -m hsd_utils.bench store --answers 1200000 --run reference
 """
 
 import argparse

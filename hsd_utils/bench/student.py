@@ -7,7 +7,7 @@ no other post shares, E in the embedding once, F FLOP a second:
 
     posts a second = F / (2 N u + 2 E)
 
-    python -m hsd_utils.bench.student --posts 512 --run reference
+    python -m hsd_utils.bench student --posts 512 --run reference
 """
 
 import argparse

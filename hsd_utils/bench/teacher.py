@@ -11,7 +11,7 @@ time:
 
     seconds = max((2 N (u + a) + 2 E a) / F,  a (N + E) / (B M))
 
-    python -m hsd_utils.bench.teacher --posts 192 --run reference
+    python -m hsd_utils.bench teacher --posts 192 --run reference
 """
 
 import argparse

@@ -10,7 +10,7 @@ layer (the weights themselves are frozen); the embedding counts for answers only
 
     tokens a second = F / (4 N + 4 E s),  s the share of answer tokens
 
-    python -m hsd_utils.bench.training --run reference
+    python -m hsd_utils.bench training --run reference
 """
 
 import argparse
