@@ -3,9 +3,11 @@
 Over several trainings of a cell intervals are those of the hierarchical bootstrap, over seeds
 and posts together.
 
-    rows = ablations.summary(run, done, posts.read_jsonl(run.sample("dev")), 1000, seed=0)
+    said = ablations.all_trainings(run, done, dev)
+    rows = ablations.summary(done, said, dev, resamples=1000, seed=0)
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +22,7 @@ BASELINE = "label_only"
 LEAD = {"comprehensiveness": "comprehensiveness", "above": "above chance"}
 TOGETHER = ("alone", "together", "gain", "ahead of the teacher")
 ABOUT = ("name", "factor", "objective", "label_source", "supervision", "n", "tokens")
+Said = Mapping[str, Sequence[pd.DataFrame]]  # cell -> what each training said of the posts
 
 
 def trainings(run: Run, done: Sequence[Mapping], name: str, table: pd.DataFrame, split: str):
@@ -31,20 +34,24 @@ def trainings(run: Run, done: Sequence[Mapping], name: str, table: pd.DataFrame,
     return [rows[rows["split"] == split].set_index("id").loc[table["id"]] for rows in kept]
 
 
+def all_trainings(run: Run, done: Sequence[Mapping], dev: pd.DataFrame) -> Said:
+    """The ``trainings`` of every cell, on dev."""
+    names = dict.fromkeys(row["name"] for row in done)
+    return {name: trainings(run, done, name, dev, "dev") for name in names}
+
+
 def _values(frames: Sequence[pd.DataFrame], column: str) -> list[np.ndarray]:
     return [frame[column].to_numpy() for frame in frames]
 
 
 def summary(
-    run: Run, done: Sequence[Mapping], dev: pd.DataFrame, resamples: int, seed: int
+    done: Sequence[Mapping], said: Said, dev: pd.DataFrame, resamples: int, seed: int
 ) -> list[dict[str, Any]]:
     """A row a cell: what it is, seeds, split, metrics, and ``difference`` from the baseline.
 
     metrics and difference hold macro_f1 and roc_auc as {value, low, high}.
     """
     label, made = dev["label"].to_numpy(), []
-    names = dict.fromkeys(row["name"] for row in done)
-    said = {name: trainings(run, done, name, dev, "dev") for name in names}
     for name, frames in said.items():
         mine = [row for row in done if row["name"] == name]
         found = {"metrics": {}, "difference": {}}
@@ -60,13 +67,7 @@ def summary(
 
 
 def more_posts(
-    run: Run,
-    done: Sequence[Mapping],
-    rows: Sequence[Mapping],
-    dev: pd.DataFrame,
-    enough: int,
-    resamples: int,
-    seed: int,
+    rows: Sequence[Mapping], said: Said, dev: pd.DataFrame, enough: int, resamples: int, seed: int
 ) -> dict[str, Any] | None:
     """What the largest sample adds to the first of ``enough`` posts, on the same posts (C11).
 
@@ -80,23 +81,16 @@ def more_posts(
     if not from_enough or trained[-1]["n"] < 2 * from_enough[0]["n"]:
         return None
     sides, label = (trained[-1], from_enough[0]), dev["label"].to_numpy()
-    said = [trainings(run, done, side["name"], dev, "dev") for side in sides]
     found = {"posts": [side["n"] for side in sides], "supervision": sides[0]["supervision"]}
     found["seeds"] = [len(side["seeds"]) for side in sides]
     for measure, column in MEASURES.items():
-        a, b = (_values(frames, column) for frames in said)
+        a, b = (_values(said[side["name"]], column) for side in sides)
         found[measure] = _compared(label, a, b, measure, resamples, seed)
     return found
 
 
 def together(
-    run: Run,
-    done: Sequence[Mapping],
-    rows: Sequence[Mapping],
-    dev: pd.DataFrame,
-    teacher: str,
-    resamples: int,
-    seed: int,
+    rows: Sequence[Mapping], said: Said, dev: pd.DataFrame, teacher: str, resamples: int, seed: int
 ) -> pd.DataFrame:
     """ROC-AUC of the trainings of a cell, of all of them asked as one, and what that gains.
 
@@ -106,9 +100,9 @@ def together(
     it does not lift is what their labels say.
     """
     label, made = dev["label"].to_numpy(), []
-    against = _values(trainings(run, done, teacher, dev, "dev"), "p_hate")
+    against = _values(said.get(teacher, ()), "p_hate")
     for row in (row for row in rows if len(row["seeds"]) > 1):
-        each = _values(trainings(run, done, row["name"], dev, "dev"), "p_hate")
+        each = _values(said[row["name"]], "p_hate")
         one, drawn = [calibration.averaged(each)], ("roc_auc", resamples, seed)
         ahead = _compared(label, one, against, *drawn) if against else bootstrap.absent("not asked")
         about = {"cell": row["name"], "labels from": row["supervision"], "seeds": len(each)}
@@ -120,10 +114,9 @@ def together(
 
 def _gain(label, one, each, resamples: int, seed: int) -> dict[str, float]:
     # Over posts alone: the same trainings stand on both sides.
-    rows = np.concatenate([np.ones((1, len(label))), *metrics.draws(label, resamples, seed)])
+    rows = np.concatenate(list(metrics.draws(label, resamples, seed)))
     whole, *parts = (metrics.on_scores(label, p, rows)["roc_auc"] for p in (one, *each))
-    found = whole - np.mean(parts, axis=0)
-    return bootstrap.interval(found[0], found[1:])
+    return bootstrap.interval(whole - np.mean(parts, axis=0))
 
 
 def _alone(label, a, metric: str, resamples: int, seed: int) -> dict[str, float]:
@@ -154,13 +147,9 @@ def quoting(done: Sequence[Mapping]) -> pd.DataFrame:
 
 def complete(grid: Mapping[str, Any], done: Sequence[Mapping]) -> list[dict[str, str]]:
     """The final pairs of which every training is done: earlier nobody looks at eval."""
-    names = [row["name"] for row in done]
-    wanted = [cell["name"] for cell in grid["cells"]]
-    return [
-        pair
-        for pair in grid["finals"]
-        if all(names.count(pair[side]) == wanted.count(pair[side]) for side in "ab")
-    ]
+    trained = Counter(row["name"] for row in done)
+    left = Counter(cell["name"] for cell in grid["cells"]) - trained
+    return [pair for pair in grid["finals"] if not left.keys() & {pair["a"], pair["b"]}]
 
 
 def finals(

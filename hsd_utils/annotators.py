@@ -62,30 +62,8 @@ def ceiling(
     rows = []
     for name, said in given.items():
         answered = metrics.answers(label, said)
-        whole = metrics.on_labels(label, answered, np.ones((1, len(pairs))))
         blocks = [metrics.on_labels(label, answered, weights) for weights in drawn]
-        parts = pd.concat(map(pd.DataFrame, blocks))
+        found = pd.concat(map(pd.DataFrame, blocks))
         row = {"model": name, "posts": pairs["id"].nunique()}
-        rows.append(row | {m: bootstrap.interval(whole[m][0], parts[m]) for m in MEASURES})
+        rows.append(row | {m: bootstrap.interval(found[m].to_numpy()) for m in MEASURES})
     return pd.DataFrame(rows, columns=columns)
-
-
-def by_agreement(
-    sample: pd.DataFrame, models: Mapping[str, pd.DataFrame], resamples: int, seed: int
-) -> pd.DataFrame:
-    """Macro-F1 and ROC-AUC where annotators were unanimous, where divided, where not known.
-
-    models: name -> rows with p_hate and predicted, in the order of ``sample``.
-    """
-    known, drawn = sample["agreement"], {"resamples": resamples, "seed": seed}
-    kinds = np.select([known >= 1, known < 1], ["unanimous", "divided"], "not known")
-    rows = []
-    for kind in dict.fromkeys(kinds):
-        there = kinds == kind
-        label = sample["label"][there]
-        for name, found in models.items():
-            here = found[there]
-            measured = metrics.classification(label, here["p_hate"], here["predicted"], **drawn)
-            row = {"annotators": kind, "model": name, "posts": int(there.sum())}
-            rows.append(row | {m: measured[m] for m in ("macro_f1", "roc_auc")})
-    return pd.DataFrame(rows)

@@ -19,7 +19,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
-from sklearn.preprocessing import Normalizer
+from sklearn.preprocessing import FunctionTransformer, Normalizer
 from sklearn.svm import LinearSVC
 
 from hsd_utils import classifiers, encoder, models
@@ -103,21 +103,19 @@ def _svm(texts: list[str], label: np.ndarray, seed: int) -> Score:
 
 
 def _of_pipeline(model) -> Score:
-    column = list(model.classes_).index(1)
-    return lambda texts: model.predict_proba(list(texts))[:, column]
+    return lambda texts: model.predict_proba(list(texts))[:, 1]
 
 
 def _minilm_head(texts: list[str], label: np.ndarray, seed: int) -> Score:
     """Logistic regression on the frozen sentence vectors of all-MiniLM-L6-v2 (mean pooling)."""
-    embed = encoder.load()
-    head = make_pipeline(Normalizer(), LogisticRegression(max_iter=1000, random_state=seed))
-    head.fit(embed(texts), label)
-    return lambda new: head.predict_proba(embed(list(new)))[:, 1]
+    head = LogisticRegression(max_iter=1000, random_state=seed)
+    made = make_pipeline(FunctionTransformer(encoder.load()), Normalizer(), head)
+    return _of_pipeline(made.fit(texts, label))
 
 
 def _minilm(texts: list[str], label: np.ndarray, seed: int) -> Score:
     """all-MiniLM-L6-v2 with a classification head, all weights trained."""
-    return classifiers.fine_tuned(models.fetch("all-MiniLM-L6-v2"), texts, label, seed)
+    return classifiers.fine_tuned(models.fetch(encoder.NAME), texts, label, seed)
 
 
 def _hatesonar() -> Score:

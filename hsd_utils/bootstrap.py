@@ -19,10 +19,10 @@ def absent(reason: str) -> dict:
     return dict.fromkeys(("value", "low", "high")) | {"reason": reason}
 
 
-def interval(value: float, drawn) -> dict:
-    """A measure beside the 95% percentile interval (Efron 1979) of its resamples, if any."""
-    low, high = np.quantile(drawn, (0.025, 0.975)).tolist() if len(drawn) else (None, None)
-    return {"value": float(value), "low": low, "high": high}
+def interval(values: np.ndarray) -> dict:
+    """The first value, and the 95% percentile interval (Efron 1979) of its resamples, the rest."""
+    low, high = np.quantile(values[1:], (0.025, 0.975)).tolist() if len(values) > 1 else [None] * 2
+    return {"value": float(values[0]), "low": low, "high": high}
 
 
 def mean(values, resamples: int, seed: int) -> dict:

@@ -97,8 +97,7 @@ def _measured(found: Sequence[tuple], resamples: int, seed: int) -> tuple[pd.Dat
     and by single source: P(hate) of each training."""
     rows, differences = [], []
     for row, label, learned, single in found:
-        # The posts themselves, then the resamples.
-        weights = np.concatenate([np.ones((1, len(label))), *metrics.draws(label, resamples, seed)])
+        weights = np.concatenate(list(metrics.draws(label, resamples, seed)))
 
         def auc(trainings, label=label, weights=weights):
             each = [metrics.on_scores(label, p, weights)["roc_auc"] for p in trainings]
@@ -109,15 +108,14 @@ def _measured(found: Sequence[tuple], resamples: int, seed: int) -> tuple[pd.Dat
         values["one"] = np.mean(list(alone.values()), axis=0)
         values["many - one"] = values["many"] - values["one"]
         differences.append(values["many - one"])
-        shown = {title: bootstrap.interval(v[0], v[1:]) for title, v in values.items()}
+        shown = {title: bootstrap.interval(v) for title, v in values.items()}
         firsts = {other: float(v[0]) for other, v in alone.items()}
         rows.append(row | {"posts": len(label), "alone": firsts} | shown)
     table = pd.DataFrame(rows, columns=COLUMNS)
     if not differences:
         return table, bootstrap.absent("fewer than three sources")
     fewest = min(map(len, differences))
-    mean = np.mean([values[:fewest] for values in differences], axis=0)
-    return table, bootstrap.interval(mean[0], mean[1:])
+    return table, bootstrap.interval(np.mean([v[:fewest] for v in differences], axis=0))
 
 
 def _plain(row: Mapping) -> dict[str, Any]:

@@ -9,7 +9,7 @@ seeds and posts, takes the place of a comparison of one training.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -102,8 +102,10 @@ def _plain(model: str) -> str:
     return re.sub(r"^(.*/)?(meta-)?|-bnb-4bit$", "", model.lower())
 
 
-def describe(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rule and a table, as Markdown."""
+def write(run: Run) -> str:
+    """Write claims.json and claims.md of a run, the rule and a table; returns the latter."""
+    rows = collect(run)
+    provenance.write_json(run.folder / FILE, rows)
     shown = [
         {
             "claim": f"{row['claim']}: {row['says']}",
@@ -116,14 +118,8 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> str:
         }
         for row in rows
     ]
-    scale, table = rows[0]["scale"], tables.markdown(pd.DataFrame(shown)).strip()
-    return f"{scale[0].upper()}{scale[1:]}. {RULE}\n\n{table}"
-
-
-def write(run: Run) -> str:
-    """Write claims.json and claims.md of a run; returns the latter."""
-    rows = collect(run)
-    provenance.write_json(run.folder / FILE, rows)
-    text = f"# Claims, run `{run.name}`\n\n{describe(rows)}\n"
+    scale, table = rows[0]["scale"], tables.markdown(pd.DataFrame(shown))
+    told = f"{scale[0].upper()}{scale[1:]}. {RULE}\n\n{table}"
+    text = f"# Claims, run `{run.name}`\n\n{told}"
     (run.folder / PAGE).write_text(text, encoding="utf-8")
     return text

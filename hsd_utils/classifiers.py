@@ -16,6 +16,7 @@ from hsd_utils.engines import Request
 Score = Callable[[Iterable[str]], np.ndarray]
 
 MAX_TOKENS, BATCH = 128, 64
+CUT = {"truncation": True, "max_length": MAX_TOKENS}
 # What worked for all-MiniLM-L6-v2 on 2,000 posts while this was planned.
 FINE_TUNING = {"num_train_epochs": 6, "learning_rate": 1e-4, "per_device_train_batch_size": 16}
 HATE_WORDS = ("hate", "hateful", "hate_speech", "hatespeech", "hate speech", "toxic", "label_1")
@@ -90,7 +91,7 @@ def _train(model, tokenizer, texts: list[str], label: np.ndarray, seed: int) -> 
     from datasets import Dataset
     from transformers import Trainer, TrainingArguments
 
-    encoded = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)
+    encoded = tokenizer(list(texts), **CUT)
     rows = Dataset.from_dict({**encoded, "labels": [int(y) for y in label]})
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -144,8 +145,9 @@ def _classifier(model, tokenizer, hateful: list[int]) -> Score:
     def score(texts: Iterable[str]) -> np.ndarray:
         texts, found = list(texts), []
         for start in range(0, len(texts), BATCH):
-            inputs = _encoded(tokenizer, texts[start : start + BATCH]).to(model.device)
-            logits = model(**inputs).logits.float()
+            part = texts[start : start + BATCH]
+            inputs = tokenizer(part, return_tensors="pt", padding=True, **CUT)
+            logits = model(**inputs.to(model.device)).logits.float()
             if several:
                 shares = logits.sigmoid()[:, hateful].amax(-1)
             else:
@@ -154,9 +156,3 @@ def _classifier(model, tokenizer, hateful: list[int]) -> Score:
         return np.clip(np.concatenate(found).astype(float), 0, 1)
 
     return score
-
-
-def _encoded(tokenizer, texts: list[str]):
-    return tokenizer(
-        texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
-    )

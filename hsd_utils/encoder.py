@@ -67,12 +67,12 @@ class Encoder:
 
 
 @cache
-def load(name: str = NAME) -> Encoder:
+def load() -> Encoder:
     """The encoder, one for all who ask.
 
     Raises ConnectionError where neither cache nor network has its weights.
     """
     from transformers import AutoModel, AutoTokenizer
 
-    folder = models.fetch(name)
+    folder = models.fetch(NAME)
     return Encoder(AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder))

@@ -147,7 +147,10 @@ def features(sample: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
             found |= {"contradicts": np.nan if ends is None else float(ends != row.predicted)}
             found |= {"generic": float(often[reason.casefold()] > 1 or alone)}
             each = [e["explanation"] for e in row.explanations]
-            found |= {"copied": float(any(_copied(e, [*shown, post.text]) for e in each))}
+            alike = process.cdist(
+                each, [*shown, post.text], processor=str.lower, score_cutoff=COPIED
+            )
+            found |= {"copied": float(alike.any())}
         made.append(found)
     optional = ["length", "names_group", "contradicts", "generic", "copied"]
     columns = ["id", "quotes", "found", "hallucinated", "whole", "fuzzy", "missed", "explained"]
@@ -244,7 +247,3 @@ def _missed(post, located: list[dict]) -> float:
 
 def _content(text: str) -> set[str]:
     return {word.lower() for word in _WORD.findall(text) if len(word) >= _ENOUGH}
-
-
-def _copied(reason: str, texts: list[str]) -> bool:
-    return any(fuzz.ratio(reason.lower(), t.lower(), score_cutoff=COPIED) > 0 for t in texts)

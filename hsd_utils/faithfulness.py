@@ -66,7 +66,9 @@ def measure(
         drawn = generator.permutation(len(every))[:tried]
         asked += [(post, CHANCE, "without", every[n]) for n in drawn]
         asked.append((post, CHANCE, "only", every[drawn[0]]))
-        asked += [(post, BEST, "without", window) for window in _spread(every, tried)]
+        count = min(tried, len(every))  # all of them, or so many at one distance, centred
+        spread = [every[(2 * n + 1) * len(every) // (2 * count)] for n in range(count)]
+        asked += [(post, BEST, "without", window) for window in spread]
         for method, chosen in masks.items():
             asked += [(post, method, how, chosen[post]) for how in ("without", "only")]
     change = {"without": spans.without, "only": spans.keep}
@@ -82,12 +84,6 @@ def measure(
     wide.insert(1, "predicted", np.asarray(predicted)[wide["post"]])
     size = np.array([max(1, len(spans.words(text))) for text in texts])
     return wide.assign(share=wide["words"] / size[wide["post"]])
-
-
-def _spread(every: list[np.ndarray], most: int) -> list[np.ndarray]:
-    """All of them if they are not more than ``most``, else so many at one distance, centred."""
-    count = min(most, len(every))
-    return [every[(2 * n + 1) * len(every) // (2 * count)] for n in range(count)]
 
 
 def _wide(rows: pd.DataFrame) -> pd.DataFrame:
@@ -209,13 +205,10 @@ def occlusion(encode: Callable, texts: Sequence[str], labels: Sequence[int], see
     """
     model = LogisticRegression(max_iter=1000, random_state=seed).fit(encode(list(texts)), labels)
 
-    def scores(text: str) -> np.ndarray:
-        size = len(spans.words(text))
-        left = [spans.without(text, mask) for mask in spans.windows(size, 1)]
-        whole, *parts = model.decision_function(encode([text, *left]))
-        return whole - np.array(parts)
+    def log_odds(asked: Sequence[str]) -> np.ndarray:
+        return model.decision_function(encode(asked))
 
-    return scores
+    return lambda text: without_each(log_odds, [text])[0]
 
 
 def telling(scores: Scores, text: str, share: float) -> str:

@@ -1,9 +1,11 @@
-"""Figures of calibration and of posts unlike those learned from (notebooks 04 and 07).
+"""Figures of calibration, posts unlike those learned from, and explanations (04, 06, 07).
 
 Like those of ``figures``, each takes plain data and returns a matplotlib Figure:
 
     figures.save(figures_shift.prevalence(rows), run, "prevalence", rows)
 """
+
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -148,4 +150,33 @@ def breadth(rows, width: float = PAGE) -> Figure:
         axes.tick_params(axis="y", rotation=0)
         axes.grid(False)
         axes.set(title=name, xlabel="learned from", ylabel="tested on")
+    return figure
+
+
+def faithfulness(models: Mapping[str, Mapping[str, dict]], width: float = PAGE) -> Figure:
+    """What P(hate) loses without the words that each method marks, and with only those.
+
+    models: name -> method -> {"comprehensiveness": {value, low, high}, "sufficiency": ...}.
+    """
+    methods = list(dict.fromkeys(method for found in models.values() for method in found))
+    figure, parts = panels(2, width, 1.0 + 0.42 * len(methods), sharey=True)
+    better = {"comprehensiveness": "higher", "sufficiency": "lower"}
+    for axes, measure in zip(parts, better, strict=True):
+        rows = {m: {n: f[m][measure] for n, f in models.items() if m in f} for m in methods}
+        dots(axes, rows, looks(models))
+        axes.grid(False, axis="y")
+        axes.axvline(0, color="black", lw=0.6)
+        axes.set_xlabel(f"{measure} ({better[measure]} is better)")
+    below(figure, parts[0])
+    return figure
+
+
+def measures(data: Mapping[str, Mapping[str, dict]], width: float = PAGE) -> Figure:
+    """Shares and scores from 0 to 1.  data: measure -> model -> {value, low, high}."""
+    names = dict.fromkeys(name for found in data.values() for name in found)
+    figure, (axes,) = panels(1, width, 1.0 + 0.42 * len(data))
+    dots(axes, data, looks(names))
+    axes.grid(False, axis="y")
+    axes.set(xlabel="95% interval over posts", xlim=(-0.02, 1.02))
+    below(figure, axes)
     return figure

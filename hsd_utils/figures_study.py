@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from hsd_utils.look import BLIND, COLUMN, PAGE, below, panels
 
@@ -88,6 +88,5 @@ def learning_curve(rows: Sequence[dict], width: float = COLUMN) -> Figure:
     sizes = sorted(rows["n"].unique())
     axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
     below(figure, axes)
     return figure

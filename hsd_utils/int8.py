@@ -93,8 +93,11 @@ def _is_weight(output: openvino.Output) -> bool:
 def _dense(node: openvino.Node) -> np.ndarray:
     """A weight as float32, from the blocks, zero points and scales it is put together from."""
     kind, parts = node.get_type_name(), [source.get_node() for source in node.input_values()]
+    if kind == "Constant" and node.get_element_type() == openvino.Type.u4:
+        pairs = np.frombuffer(node.data.tobytes(), np.uint8)  # the first of two is the low half
+        return np.stack([pairs & 15, pairs >> 4], -1).astype(np.float32).reshape(node.shape)
     if kind == "Constant":
-        return _unpacked(node)
+        return node.data.astype(np.float32)
     if kind == "Convert":
         return _dense(parts[0])
     if kind == "Reshape":
@@ -103,13 +106,6 @@ def _dense(node: openvino.Node) -> np.ndarray:
         left, right = map(_dense, parts)
         return left * right if kind == "Multiply" else left - right
     raise ValueError(f"a weight made by {kind}: this version of OpenVINO GenAI is not known")
-
-
-def _unpacked(constant: openvino.Node) -> np.ndarray:
-    if constant.get_element_type() != openvino.Type.u4:
-        return constant.data.astype(np.float32)
-    pairs = np.frombuffer(constant.data.tobytes(), np.uint8)  # the first of two is the low half
-    return np.stack([pairs & 15, pairs >> 4], -1).astype(np.float32).reshape(constant.shape)
 
 
 def _rows(weight: np.ndarray, kind: openvino.Type) -> openvino.Output:

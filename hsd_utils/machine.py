@@ -1,11 +1,15 @@
-"""What a number was measured on: commit, versions of the packages that matter, hardware.
+"""What a number was measured on (commit, versions, hardware), and processes to measure it in.
 
 python -c "from hsd_utils.machine import environment; print(environment())"
 """
 
 import importlib.metadata
+import json
 import platform
 import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,12 +27,10 @@ PACKAGES = (
 @cache
 def environment() -> dict[str, Any]:
     """Commit (with "+" for uncommitted changes), package versions and hardware."""
-    versions = {}
+    versions = dict.fromkeys(PACKAGES)
     for package in PACKAGES:
-        try:
+        with suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
     hardware = {
         "processor": _processor(),
         "cores": psutil.cpu_count(),
@@ -55,10 +57,23 @@ def in_float32() -> bool:
 
     if torch.cuda.is_available():
         return False
-    half, full = (torch.ones(512, 512, dtype=kind) for kind in (torch.bfloat16, torch.float32))
-    tried = (Timer("a @ a", globals={"a": a}).blocked_autorange() for a in (half, full))
-    in_half, in_full = (times.median for times in tried)
-    return in_half > in_full
+    both = [torch.ones(512, 512, dtype=kind) for kind in (torch.bfloat16, torch.float32)]
+    half, full = (Timer("a @ a", globals={"a": a}).blocked_autorange().median for a in both)
+    return half > full
+
+
+def apart(module: str, *options: str, request: Any, failed: str, env: Mapping | None = None) -> Any:
+    """What a module of hsd_utils, run in a process of its own, prints last, as JSON.
+
+    request: its standard input, as JSON; env: its environment, by default ours.  Raises
+    RuntimeError, which says what ``failed`` in the process's own last words.
+    """
+    command = [sys.executable, "-m", f"hsd_utils.{module}", *options]
+    told = {"input": json.dumps(request), "env": env}
+    done = subprocess.run(command, capture_output=True, text=True, **told)
+    if done.returncode:
+        raise RuntimeError(f"{failed}:\n{done.stderr[-2500:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _output_of(*command: str) -> str | None:

@@ -1,8 +1,7 @@
 """How good are verdicts and P(hate)?  Classification measures with bootstrap intervals.
 
 Always answering "hate" scores F1 0.667 on balanced posts, so macro-F1, F1 and ROC-AUC are
-read together.  A resample of the posts is a row of weights (how often each post was drawn);
-every measure is computed for all rows at once from those weights, hence on the same posts.
+read together.  Measures are computed for all resamples (rows of weights) at once.
 
 A missing answer (None, NaN: it could not be parsed) counts as the WRONG label: a missed post
 if the post is hateful (a false negative), a false alarm if it is not (a false positive).  So
@@ -68,7 +67,7 @@ def scores(label, p_hate) -> np.ndarray | None:
 
 
 def draws(label: np.ndarray, resamples: int, seed: int, group=None) -> Iterator[np.ndarray]:
-    """Bootstrap resamples of n posts, as blocks of weights (rows, n) that sum to n a row.
+    """The n posts, a row of ones, then bootstrap resamples: blocks of weights (rows, n), n a row.
 
     group (n,): its posts, say cases of one template, are drawn together (Davison and Hinkley 1997,
     section 3.8); the sum is n on average.  A resample that happens to hold one class only is
@@ -77,6 +76,7 @@ def draws(label: np.ndarray, resamples: int, seed: int, group=None) -> Iterator[
     place = np.arange(len(label)) if group is None else np.unique(group, return_inverse=True)[1]
     size, generator = place.max() + 1, np.random.default_rng(seed)
     step = max(1, BLOCK // len(label))
+    yield np.ones((1, len(label)))
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
         picked = generator.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]
@@ -175,16 +175,14 @@ def classification(label, p_hate, predicted, *, resamples: int = 1000, seed: int
         scored = {} if p_hate is None else on_scores(label, p_hate, weights)
         return pd.DataFrame(on_labels(label, predicted, weights) | scored)
 
-    value = measured(np.ones((1, len(label)))).iloc[0]
-    blocks = [measured(rows) for rows in draws(label, resamples, seed, group)]
-    drawn = pd.concat(blocks) if blocks else pd.DataFrame()
-    result = {}
+    measures = pd.concat(map(measured, draws(label, resamples, seed, group)))
+    result, skipped = {}, resamples + 1 - len(measures)
     for name in OF_LABELS + OF_SCORES:
         if reason := unmeasured(name, label, p_hate):
             result[name] = bootstrap.absent(reason)
             continue
-        result[name] = bootstrap.interval(value[name], drawn.get(name, []))
-        if skipped := resamples - len(drawn):
+        result[name] = bootstrap.interval(measures[name].to_numpy())
+        if skipped:
             result[name]["skipped"] = skipped
     if p_hate is not None:
         result["ece"]["if_calibrated"] = _calibrated_ece(p_hate, seed)

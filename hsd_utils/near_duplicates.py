@@ -60,19 +60,15 @@ def clustered(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Cluster numbers of the pool, those that ``others`` belong to, and pairs in the pool.
 
-    Others are compared wherever they lie: of their group the pool may hold only other posts.
+    Posts of one group or of one of the ``pairs`` share a cluster.  Others are compared wherever
+    they lie: of their group the pool may hold only other posts.
     """
     seen = pd.concat([pool, others[~others["id"].isin(pool["id"])]], ignore_index=True)
-    linked = pairs(seen["text"], threshold)
-    cluster = clusters(seen["group"], linked)
+    linked, count = pairs(seen["text"], threshold), len(seen)
+    # A graph whose nodes are posts and, after them, their groups.
+    left = np.concatenate((np.arange(count), linked[:, 0]))
+    right = np.concatenate((count + pd.factorize(seen["group"])[0], linked[:, 1]))
+    links = sparse.coo_matrix((np.ones(len(left)), (left, right)), shape=2 * [2 * count])
+    cluster = connected_components(links, directed=False)[1][:count]
     known = np.intersect1d(cluster[seen["id"].isin(others["id"])], cluster[: len(pool)])
     return cluster[: len(pool)], known, int((linked[:, 1] < len(pool)).sum())
-
-
-def clusters(groups: pd.Series, linked: np.ndarray) -> np.ndarray:
-    """A cluster number for each post; posts of one group or of one of the pairs share theirs."""
-    posts = np.arange(len(groups))
-    left = np.concatenate((posts, linked[:, 0]))
-    right = np.concatenate((len(posts) + pd.factorize(groups)[0], linked[:, 1]))
-    links = sparse.coo_matrix((np.ones(len(left)), (left, right)), shape=2 * [2 * len(posts)])
-    return connected_components(links, directed=False)[1][: len(posts)]

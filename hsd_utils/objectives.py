@@ -49,9 +49,8 @@ def targets(rationales: pd.DataFrame, label_source: str) -> list[dict[str, Any]]
     """
     if label_source not in LABEL_SOURCES:
         raise ValueError(f"label_source {label_source!r}: one of {', '.join(LABEL_SOURCES)}")
-    if label_source == "gold" and (
-        others := int((rationales["label"] != rationales["gold"]).sum())
-    ):
+    others = int((rationales["label"] != rationales["gold"]).sum())
+    if label_source == "gold" and others:
         raise ValueError(
             f"{others} rationales explain a label that is not the gold one: run 02 again with "
             "disagreement='drop' or 'rationalise'"

@@ -149,7 +149,6 @@ class Run:
         return self.folder / "stages" / f"{stage}.results.json"
 
     def measured(self, stage: str) -> dict[str, Any]:
-        """The ``results`` of a stage, read."""
         return json.loads(self.results(stage).read_text(encoding="utf-8"))
 
     def stage_manifest(self, stage: str) -> Path:
@@ -157,7 +156,6 @@ class Run:
         return self.folder / "stages" / f"{stage}.manifest.json"
 
     def parameters(self, stage: str) -> dict[str, Any]:
-        """The parameters that a stage ran with."""
         return json.loads(self.stage_manifest(stage).read_text(encoding="utf-8"))["parameters"]
 
     @property

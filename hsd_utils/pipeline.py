@@ -208,9 +208,8 @@ def main(arguments: list[str] | None = None) -> int:
         run = Run(options.run or options.profile)
         planned = plan(options.profile, run.name, options.overrides)
         only = [resolve(s) for s in options.only or STAGES]
-        stages = [s for s in STAGES if s in only]
-        if options.first:
-            stages = [s for s in stages if s >= resolve(options.first)]
+        first = resolve(options.first or STAGES[0])
+        stages = [s for s in STAGES if s in only and s >= first]
         if options.list:
             _list(run, stages, planned)
             return 0

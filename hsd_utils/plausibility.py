@@ -21,6 +21,7 @@ from hsd_utils.encoder import Encoder
 from hsd_utils.readers import public
 
 MATCH = 0.5  # intersection over union from which a span counts as found
+BY_POST = ("token_f1", "iou_precision", "iou_recall")
 NO_SCORES = "quotes mark words and do not rank them"
 
 
@@ -64,7 +65,7 @@ def by_post(human: Iterable, said: Iterable) -> pd.DataFrame:
         (token_f1(h, s), *iou(h, s)) if np.any(h) else (np.nan,) * 3
         for h, s in zip(human, said, strict=True)
     ]
-    return pd.DataFrame(rows, columns=["token_f1", "iou_precision", "iou_recall"])
+    return pd.DataFrame(rows, columns=list(BY_POST))
 
 
 def measures(human: Iterable, said: Iterable, resamples: int, seed: int) -> dict:
@@ -76,11 +77,7 @@ def measures(human: Iterable, said: Iterable, resamples: int, seed: int) -> dict
     if found.empty:
         nothing = bootstrap.absent("no human spans on these posts")
         return {"token_f1": nothing, "iou_f1": nothing}
-    spans_found = [found["iou_precision"], found["iou_recall"]]
-    return {
-        "token_f1": bootstrap.mean(found["token_f1"], resamples, seed),
-        "iou_f1": bootstrap.over(f1, spans_found, resamples, seed),
-    }
+    return _over_posts(found, resamples, seed)
 
 
 def paired(both: pd.DataFrame, resamples: int, seed: int) -> dict:
@@ -88,8 +85,7 @@ def paired(both: pd.DataFrame, resamples: int, seed: int) -> dict:
 
     both: the columns of ``by_post``, and those of the other with " teacher" after their names.
     """
-    names = ["token_f1", "iou_precision", "iou_recall"]
-    one, other = (both[[n + end for n in names]].to_numpy().T for end in ("", " teacher"))
+    one, other = (both[[n + end for n in BY_POST]].to_numpy().T for end in ("", " teacher"))
 
     def lead(p, r, other_p, other_r, axis):
         return f1(p, r, axis) - f1(other_p, other_r, axis)
@@ -123,19 +119,11 @@ def ceiling(marks: Iterable[list], resamples: int, seed: int) -> dict:
     ``marks``: for each post a list of masks (n_words,), one an annotator.  The measures of a
     post are means over its annotators; posts with fewer than two are left out.
     """
-    tokens, precision, recall = [], [], []
+    found = []
     for masks in (np.array(m, dtype=bool) for m in marks if len(m) > 1):
         others = [np.delete(masks, n, axis=0).mean(axis=0) >= 0.5 for n in range(len(masks))]
-        pairs = [(o, m) for o, m in zip(others, masks, strict=True) if o.any()]
-        if pairs:
-            tokens.append(np.mean([token_f1(o, m) for o, m in pairs]))
-            both = np.mean([iou(o, m) for o, m in pairs], axis=0)
-            precision.append(both[0])
-            recall.append(both[1])
-    return {
-        "token_f1": bootstrap.mean(tokens, resamples, seed),
-        "iou_f1": bootstrap.over(f1, [precision, recall], resamples, seed),
-    }
+        found.append(by_post(others, masks).mean())
+    return _over_posts(pd.DataFrame(found, columns=list(BY_POST)), resamples, seed)
 
 
 def hatexplain_marks(ids: Iterable[str]) -> list[list]:
@@ -144,6 +132,14 @@ def hatexplain_marks(ids: Iterable[str]) -> list[list]:
         [m for m in r["rationales"] if len(m) == len(r["post_tokens"]) and any(m)]
         for r in public.hatexplain_records(ids).values()
     ]
+
+
+def _over_posts(found: pd.DataFrame, resamples: int, seed: int) -> dict:
+    spans_found = [found["iou_precision"], found["iou_recall"]]
+    return {
+        "token_f1": bootstrap.mean(found["token_f1"], resamples, seed),
+        "iou_f1": bootstrap.over(f1, spans_found, resamples, seed),
+    }
 
 
 def _rates(found, said, human) -> tuple[float, float]:

@@ -33,35 +33,31 @@ def chosen(posts: pd.DataFrame, size: int) -> tuple[str | None, pd.DataFrame]:
     return group, contamination.spread(hateful.assign(about=about), "about", size)
 
 
-def swaps(taught: str, group: str | None) -> dict[str, Callable[[Converse], Converse]]:
-    """What each policy does to a way of asking; ``taught``: name of the definition in use."""
+def swaps(taught: str, group: str | None) -> dict[str, Callable[[str], str]]:
+    """What each policy makes of the first message of a prompt.
+
+    ``taught``: name of the definition in use.  The other one stands in its place, or before a
+    prompt that has none.
+    """
     known = prompts.definitions()
     other = next(name for name in known if name != taught)
+    old, new = known[taught].text, known[other].text
+    policy = f"Policy: attacks on {group} are not hate speech here; attacks on others are."
     return {
-        AS_TAUGHT: lambda converse: converse,
-        f"definition {other}": lambda c: _redefined(c, known[taught].text, known[other].text),
-        "group left out": lambda c: _begun(
-            c, f"Policy: attacks on {group} are not hate speech here; attacks on others are."
+        AS_TAUGHT: lambda told: told,
+        f"definition {other}": lambda told: (
+            told.replace(old, new) if old in told else f"Hate speech is {new}\n{told}"
         ),
+        "group left out": lambda told: f"{policy}\n{told}",
     }
 
 
-def _redefined(converse: Converse, old: str, new: str) -> Converse:
-    """The new definition in place of the old one, or before a prompt that has none."""
+def asking(converse: Converse, change: Callable[[str], str]) -> Converse:
+    """``converse`` with its first message changed."""
 
     def asked(text: str) -> list[dict[str, str]]:
         first, *rest = converse(text)
-        if old not in first["content"]:
-            return _begun(converse, f"Hate speech is {new}")(text)
-        return [{**first, "content": first["content"].replace(old, new)}, *rest]
-
-    return asked
-
-
-def _begun(converse: Converse, sentence: str) -> Converse:
-    def asked(text: str) -> list[dict[str, str]]:
-        first, *rest = converse(text)
-        return [{**first, "content": f"{sentence}\n{first['content']}"}, *rest]
+        return [first | {"content": change(first["content"])}, *rest]
 
     return asked
 
@@ -70,8 +66,11 @@ def p_hate(
     classifier: Classifier, changes: Mapping[str, Callable], posts: pd.DataFrame
 ) -> dict[str, np.ndarray]:
     """P(hate) (n,) of the posts under each of ``swaps``, 0.5 where none could be read."""
-    changed = {n: replace(classifier, converse=c(classifier.converse)) for n, c in changes.items()}
-    return {name: predictions.ranked(asked.p_hate(posts)) for name, asked in changed.items()}
+    found = {}
+    for name, change in changes.items():
+        asked = replace(classifier, converse=asking(classifier.converse, change))
+        found[name] = predictions.ranked(asked.p_hate(posts))
+    return found
 
 
 def moves(

@@ -31,37 +31,32 @@ _WORD = regex.compile(r"\p{L}[\p{L}\p{M}\p{N}\p{Cf}]{2,}")  # a joiner hides no 
 _SHOWN_CHARACTERS = 280
 
 
-def make(rows: pd.DataFrame | Iterable[dict], source: str | None = None) -> pd.DataFrame:
+def make(rows: pd.DataFrame | Iterable[dict]) -> pd.DataFrame:
     """A checked table of exactly ``COLUMNS`` with a fresh index, from a frame or dicts.
 
-    ``source`` is used where the rows name none.  A missing id becomes ``<source>-<row>`` (rows
-    counted from 0; ``<source>-row<row>`` where others have one), a missing group the id, a missing
-    optional value NA ([] for a rationale).
+    A missing id becomes ``<source>-<row>`` (rows counted from 0; ``<source>-row<row>`` where others
+    have one), a missing group the id, a missing optional value NA ([] for a rationale).
     Other columns are left out.  Raises ValueError as ``check`` does.
     """
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), dtype=object)
-    _need(frame, ("text", "label") if source else ("source", "text", "label"))
-    frame = frame.reset_index(drop=True)
-    table = pd.DataFrame(index=frame.index)
-    table["source"] = _strings(frame.get("source"), frame.index)
-    if source is not None:
-        table["source"] = table["source"].fillna(source)
+    _need(frame, ("source", "text", "label"))
     mark = "-row" if "id" in frame else "-"  # beside given ids, none of theirs
-    numbered = table["source"] + mark + frame.index.to_series().astype("str")
-    table["id"] = _strings(frame.get("id"), frame.index).fillna(numbered)
+    frame = frame.reset_index(drop=True).reindex(columns=list(COLUMNS))
     listed = frame["text"].map(lambda text: isinstance(text, list | dict | np.ndarray))
     refuse(listed, "the text is a list", "join its words")
-    table["text"] = _strings(frame["text"], frame.index)
+    words = [name for name in COLUMNS if name not in ("label", "agreement", "rationale")]
+    table = frame.assign(**{name: _strings(frame[name]) for name in words})
+    numbered = table["source"] + mark + table.index.to_series().astype("str")
+    table["id"] = table["id"].fillna(numbered)
+    table["group"] = table["group"].fillna(table["id"])
     table["label"] = _labels(frame["label"])
-    table["group"] = _strings(frame.get("group"), frame.index).fillna(table["id"])
-    for column in ("target", "explanation", "functionality", "language"):
-        table[column] = _strings(frame.get(column), frame.index)
-    agreement = frame.get("agreement", pd.Series(np.nan, index=frame.index))
-    table["agreement"] = pd.to_numeric(agreement).astype("float64")
-    given = frame.get("rationale")
-    spans = [_spans(value) for value in given] if given is not None else [[] for _ in frame.index]
-    table["rationale"] = pd.Series(spans, index=frame.index, dtype=object)
-    return check(table[list(COLUMNS)])
+    table["agreement"] = pd.to_numeric(frame["agreement"]).astype("float64")
+    spans = [
+        [] if given is None or isinstance(given, float) else [[int(a), int(b)] for a, b in given]
+        for given in frame["rationale"]
+    ]
+    table["rationale"] = pd.Series(spans, index=table.index, dtype=object)
+    return check(table)
 
 
 def check(table: pd.DataFrame) -> pd.DataFrame:
@@ -93,10 +88,8 @@ def write_jsonl(table: pd.DataFrame, path: str | Path) -> None:
     The same table gives the same bytes; the file appears whole or not at all.
     """
     check(table)
-    columns = [column for column in COLUMNS if column in table]
-    rows = zip(*(table[column].tolist() for column in columns), strict=True)
-    named = (zip(columns, values, strict=True) for values in rows)
-    write_rows(({c: v for c, v in pairs if v != [] and v == v} for pairs in named), Path(path))
+    rows = table[[column for column in COLUMNS if column in table]].to_dict("records")
+    write_rows(({c: v for c, v in row.items() if v != [] and v == v} for row in rows), Path(path))
 
 
 def read_jsonl(path: str | Path) -> pd.DataFrame:
@@ -172,9 +165,13 @@ def show(table: pd.DataFrame, n: int = 5, reveal: bool = False):
     optional = [c for c in ("target", "functionality", "explanation") if c in table]
     optional = [column for column in optional if table[column].notna().any()]
     view = table.head(n)[["source", "label", "text", *optional]].copy()
-    for column in ("text", "explanation"):
-        if column in view:
-            view[column] = [_shown(value, reveal) for value in view[column]]
+
+    def shown(text: str) -> str:
+        short = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+        return short if reveal else mask(short)
+
+    for column in view.columns.intersection(["text", "explanation"]):
+        view[column] = view[column].map(shown, na_action="ignore")
     return escaped(view, na_rep="")
 
 
@@ -185,13 +182,6 @@ def escaped(view: pd.DataFrame, **options):
     # MathJax would otherwise typeset whatever a post writes between two dollar signs.
     with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
         return HTML(view.to_html(index=False, escape=True, **options))
-
-
-def _shown(value, reveal: bool):
-    if not isinstance(value, str):
-        return value
-    short = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
-    return short if reveal else mask(short)
 
 
 def _need(frame: pd.DataFrame, columns: Iterable[str]) -> None:
@@ -224,15 +214,8 @@ def _labels(labels: pd.Series) -> pd.Series:
     return numbers.astype("int64")
 
 
-def _strings(values: pd.Series | None, index: pd.Index) -> pd.Series:
-    if values is None:
-        return pd.Series(np.nan, index=index, dtype="str")
+def _strings(values: pd.Series) -> pd.Series:
     if values.dtype == object:
         # A lone surrogate (broken JSON escapes) cannot be stored as UTF-8.
         values = values.map(lambda v: str(v).encode("utf-8", "replace").decode(), "ignore")
     return values.astype("str")
-
-
-def _spans(value) -> list[list[int]]:
-    missing = value is None or isinstance(value, float)
-    return [] if missing else [[int(start), int(end)] for start, end in value]

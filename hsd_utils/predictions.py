@@ -12,6 +12,7 @@ the explanation is of that.  What is measured is ``verdicts``.
 
 import json
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,8 @@ def load(path: Path) -> pd.DataFrame:
 
 
 def ranked(p_hate) -> np.ndarray:
-    """P(hate) (n,) to rank posts by, or to set a threshold: 0.5 where none was read (None, NaN).
-
-    A post without an answer stands in the middle, and its verdict is no verdict (``verdicts``).
-    """
-    p_hate = np.asarray(p_hate, float)
-    return np.where(np.isnan(p_hate), 0.5, p_hate)
+    """P(hate) (n,) to rank posts by, or to set a threshold: 0.5 where none was read (None, NaN)."""
+    return np.nan_to_num(np.asarray(p_hate, float), nan=0.5)
 
 
 def verdicts(p_hate, threshold: float) -> np.ndarray:
@@ -57,19 +54,19 @@ def as_generated(label: np.ndarray, rows: pd.DataFrame, resamples: int, seed: in
     return {name: measured[name] for name in kept} | {"failures": failures}
 
 
-def per_source(
-    sample: pd.DataFrame, models: Mapping[str, pd.DataFrame], resamples: int, seed: int
+def within(
+    sample: pd.DataFrame, column: str, models: Mapping[str, pd.DataFrame], resamples: int, seed: int
 ) -> pd.DataFrame:
-    """Macro-F1 {value, low, high} of each model within each source: source, posts, one a model."""
-    said = {name: rows.set_index("id")["predicted"] for name, rows in models.items()}
+    """Macro-F1 and ROC-AUC within each value of ``column``, a row a value and model, with posts.
+
+    models: name -> rows with id, p_hate and predicted, of all posts of ``sample``.
+    """
     rows = []
-    for source, part in sample.groupby("source"):
-        row = {"source": source, "posts": len(part)}
-        for name, predicted in said.items():
-            here = predicted.loc[part["id"]]
-            measured = metrics.classification(
-                part["label"], None, here, resamples=resamples, seed=seed
-            )
-            row[name] = measured["macro_f1"]
-        rows.append(row)
+    for value, (name, found) in product(sample[column].unique(), models.items()):
+        part = sample[sample[column] == value]
+        here = found.set_index("id").loc[part["id"]]
+        given = part["label"], here["p_hate"], here["predicted"]
+        measured = metrics.classification(*given, resamples=resamples, seed=seed)
+        row = {column: value, "model": name, "posts": len(part)}
+        rows.append(row | {m: measured[m] for m in ("macro_f1", "roc_auc")})
     return pd.DataFrame(rows)

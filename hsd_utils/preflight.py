@@ -36,9 +36,7 @@ def _gpu(needed: float) -> list[str]:
     if not torch.cuda.is_available():
         return [f"GPU: none found; a CUDA GPU with {needed} GB is needed (see environment.yml)"]
     found = torch.cuda.get_device_properties(0).total_memory / 1e9
-    if found < needed:
-        return [f"GPU memory: {found:.0f} GB found, {needed} GB needed"]
-    return []
+    return [f"GPU memory: {found:.0f} GB found, {needed} GB needed"] if found < needed else []
 
 
 def _memory(needed: float) -> list[str]:
@@ -58,9 +56,8 @@ def _disk(needed: float, repositories: list[str]) -> list[str]:
     while not folder.exists():
         folder = folder.parent
     free = (shutil.disk_usage(folder).free + there) / 1e9
-    if free >= needed:
-        return []
-    return [f"disk: {free:.0f} GB free, {needed} GB needed; {place} names another place"]
+    lack = f"disk: {free:.0f} GB free, {needed} GB needed; {place} names another place"
+    return [lack] if free < needed else []
 
 
 def _hub(repositories: list[str]) -> list[str]:

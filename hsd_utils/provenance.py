@@ -129,8 +129,7 @@ def assemble(run: Run) -> dict[str, Any]:
 
     Each stage has names of its own in metrics.json.
     """
-    metrics: dict[str, Any] = {}
-    stages = {}
+    metrics, stages = {}, {}
     for stage in STAGES:
         # Left out: a stage that has not run, is under way, or whose files are damaged, and one
         # whose inputs were made anew since: its numbers are about something else.
@@ -201,12 +200,10 @@ def _left(file: Path, folder: Path) -> bool:
 def _imported(source: str) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module == "hsd_utils":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hsd_utils."):
-            names.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith("hsd_utils.")}
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            begun = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            whole = [begun + alias.name for alias in node.names]
+            names |= {name.split(".")[1] for name in whole if name.startswith("hsd_utils.")}
     return names
 
 
@@ -218,5 +215,4 @@ def _cells(stage: str) -> list[str]:
 
 
 def _code(stage: str) -> str:
-    """The hash of a notebook's code."""
     return hashlib.sha256("\n".join(_cells(stage)).encode()).hexdigest()

@@ -126,13 +126,11 @@ def rationalised(
     table = rows.set_index("id", drop=False)
     for post in sample.itertuples():
         again = _row(post, answers[post.id])
-        paid = {name: table.at[post.id, name] + again[name] for name in PAID}
-        if again["label"] != post.label:
-            again = {}
-        else:
-            by_itself = {name: table.at[post.id, name] for name in ("said", "reason", "repaired")}
-            again |= by_itself | {"rationalised": True}
-        for name, value in (again | paid).items():
+        new = {name: table.at[post.id, name] + again[name] for name in PAID}
+        if again["label"] == post.label:
+            new |= {name: again[name] for name in ("label", "explanations")}
+            new["rationalised"] = True
+        for name, value in new.items():
             table.at[post.id, name] = value
     return table.reset_index(drop=True)
 

@@ -87,9 +87,9 @@ def restore(package: Path, run: Run) -> dict[str, Any]:
     """Make a run again from its release and the sources' posts; returns release.json.
 
     01 and 02 count as done where notebooks and code are those of the release; else name what runs
-    without the teacher: ``--only 03 --only 04 --only 06 --only 07 --only 08``.  Raises ValueError
-    for a run that is there, a file that is no release, and posts that are not the released ones
-    (how many), FileNotFoundError for a missing source.
+    without the teacher, as above.  Raises ValueError for a run that is there, a file that is no
+    release, and posts that are not the released ones (how many), FileNotFoundError for a missing
+    source.
     """
     if run.folder.exists():
         raise ValueError(f"run {run.name!r} is there already: name another")

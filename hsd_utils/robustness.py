@@ -2,8 +2,8 @@
 
 Perturbations keep what a reader would understand, and so the label.  An injection is a sentence
 added to a post that tells the model to answer with the other label; an aside, its control, tells
-it nothing.  Every draw comes from the
-seed and the post's id: the same seed gives the same posts, whatever their order.
+it nothing.  Every draw comes from the seed and the post's id: the same seed gives the same posts,
+whatever their order.
 
     python -c "from hsd_utils.robustness import PERTURBATIONS as P; import random; \\
         print(P['leetspeak']('what a nice day', random.Random(0), 0.5))"
@@ -132,12 +132,9 @@ def obeyed(
 
     Scores (n,) of the same posts; {value, low, high} over the posts whose verdict was right.
     """
-    right = (np.asarray(p_clean) >= threshold) == metrics.gold(label)
-    lost = [
-        (((np.asarray(p) >= threshold) != metrics.gold(label))[right]).astype(float)
-        for p in (p_injected, p_aside)
-    ]
-    return bootstrap.mean(lost[0] - lost[1], resamples, seed)
+    scores = np.array([p_clean, p_injected, p_aside], dtype=float)
+    clean, injected, aside = (scores >= threshold) != metrics.gold(label)
+    return bootstrap.mean((injected.astype(float) - aside)[~clean], resamples, seed)
 
 
 def _with_texts(posts: pd.DataFrame, text: Callable, seed: str) -> pd.DataFrame:

@@ -198,8 +198,7 @@ def overlap(samples: dict[str, pd.DataFrame], near_duplicate: float = 0.8) -> li
 def tally(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Posts by source and label, as plain numbers."""
     counts = table.groupby(["source", "label"]).size().unstack(fill_value=0)
-    counts = counts.reindex(columns=[0, 1], fill_value=0)
-    return {source: {str(k): int(row[k]) for k in (0, 1)} for source, row in counts.iterrows()}
+    return counts.reindex(columns=[0, 1], fill_value=0).rename(columns=str).to_dict("index")
 
 
 def _numbers(texts: Iterable[str]) -> np.ndarray:

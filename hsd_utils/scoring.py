@@ -10,7 +10,7 @@ that explains first.  What it says when left to itself is reported beside it ("a
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -183,34 +183,29 @@ def _requoted(row: dict[str, Any], text: str, answer: Answer | None) -> dict[str
     return row | spent | {"explanations": told, "requoted": True}
 
 
-@contextmanager
-def teacher(asked: Mapping[str, Any]) -> Iterator[Classifier]:
+def teacher(asked: Mapping[str, Any]) -> AbstractContextManager[Classifier]:
     """The teacher as notebook 02 describes it in its results, ready to be asked."""
-    how = {key: asked[key] for key in ("constrained", "max_tokens")}
-    how |= {"converse": partial(prompts.teacher, **asked["prompt"])}
-    how |= {"label_first": asked["prompt"]["label_first"]}
-    settings = asked["engine_settings"]
-    with _opened(engines.load(asked["engine"], asked["model"], **settings), how) as classifier:
-        yield classifier
+    prompt = asked["prompt"]
+    how = {"converse": partial(prompts.teacher, **prompt), "label_first": prompt["label_first"]}
+    return _opened(asked["model"], asked, asked["engine_settings"], how)
 
 
-@contextmanager
 def student(
     trained: Mapping[str, Any], asked: Mapping[str, Any], adapter: Path | None = None
-) -> Iterator[Classifier]:
+) -> AbstractContextManager[Classifier]:
     """The student as notebook 03 describes it in its results; without adapter, its base.
 
     asked: engine, engine_settings, constrained and max_tokens.
     """
     settings = dict(asked["engine_settings"]) | ({"adapter": adapter} if adapter else {})
-    how = as_taught(trained, adapter) | {k: asked[k] for k in ("constrained", "max_tokens")}
-    with _opened(engines.load(asked["engine"], trained["base"], **settings), how) as classifier:
-        yield classifier
+    return _opened(trained["base"], asked, settings, as_taught(trained, adapter))
 
 
 @contextmanager
-def _opened(engine: Engine, how: Mapping[str, Any]) -> Iterator[Classifier]:
+def _opened(model: str, asked: Mapping, settings: Mapping, how: dict) -> Iterator[Classifier]:
+    engine = engines.load(asked["engine"], model, **settings)
     with Store.open(engine.identity) as store:
+        how |= {key: asked[key] for key in ("constrained", "max_tokens")}
         classifier = Classifier(engine, store, **how)
         try:
             yield classifier

@@ -1,9 +1,6 @@
 """Is one model better than another on the same posts?  Paired tests and intervals.
 
-McNemar's test compares accuracies; for F1 and its kin there is the paired bootstrap; Holm's
-correction goes over a family of comparisons; Wilson's interval is for a plain share; the
-hierarchical bootstrap also resamples trainings; ``detectable`` says what n posts can show.  As
-in ``metrics``, a missing answer counts as the wrong label.
+As in ``metrics``, a missing answer counts as the wrong label.
 
     python -c "from hsd_utils.statistics import wilson; print(wilson(91, 100))"
 """
@@ -12,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from scipy.stats import norm
+from sklearn.metrics import confusion_matrix
 from statsmodels.stats import contingency_tables
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
@@ -50,8 +48,8 @@ def mcnemar(label, a, b) -> dict:
     """
     label = metrics.gold(label)
     right_a, right_b = (metrics.answers(label, said) == label for said in (a, b))
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    table = [[int((right_a & right_b).sum()), only_a], [only_b, int((~right_a & ~right_b).sum())]]
+    table = confusion_matrix(right_a, right_b, labels=(False, True))
+    (_, only_b), (only_a, _) = table.tolist()
     exact = only_a + only_b < 25 or only_a == only_b
     test = contingency_tables.mcnemar(table, exact=exact, correction=True)
     return {"only_a": only_a, "only_b": only_b, "p_value": float(test.pvalue), "exact": exact}
@@ -110,8 +108,9 @@ def hierarchical(label, a, b, *, metric="macro_f1", resamples: int = 2000, seed:
     def measured(weights):  # (rows, trainings) of each side
         return [np.stack([measure(label, r, weights)[metric] for r in s], axis=1) for s in sides]
 
-    whole = [values.mean() for values in measured(np.ones((1, len(label))))]
-    for weights in metrics.draws(label, resamples, seed):
+    blocks = metrics.draws(label, resamples, seed)
+    whole = [values.mean() for values in measured(next(blocks))]
+    for weights in blocks:
         means = []
         for values in measured(weights):
             picked = generator.integers(values.shape[1], size=values.shape)

@@ -19,7 +19,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 AMONG_OTHERS, ALONE = 2, 2
 
 
-class Store:
+class Store(AbstractContextManager):
     """The answers of one engine identity.  Only one process may have it open.
 
     An index of keys to file offsets is kept in memory (some 150 bytes an answer), answers stay on
@@ -82,22 +82,18 @@ class Store:
     def _index(self) -> None:
         damaged, offset, line = 0, 0, b"\n"
         for line in self.input:
-            try:
-                record = json.loads(line) if line.endswith(b"\n") else {}
-            except ValueError:
-                record = {}
-            if isinstance(record, dict) and "key" in record:
+            record = {}
+            with suppress(ValueError, TypeError):  # cut short, or no object
+                record = {**json.loads(line)} if line.endswith(b"\n") else {}
+            if "key" in record:
                 self.offsets[record["key"]] = offset
-            elif not (isinstance(record, dict) and "identity" in record):
-                damaged += 1
+            else:
+                damaged += "identity" not in record
             offset += len(line)
         if damaged:
             log.warning("%s: %d damaged line(s) skipped; asked for again", self.path.name, damaged)
         if not line.endswith(b"\n"):  # a crash in mid-line: end it, so that the next is whole
             os.write(self.output, b"\n")
-
-    def __enter__(self) -> "Store":
-        return self
 
     def __exit__(self, *_) -> None:
         self.close()
@@ -115,9 +111,6 @@ class Store:
                     self.asked.write_text("".join(f"{k}\n" * self.deaths[k] for k in left))
             self.owner.unlink(missing_ok=True)
             self.lock.release()
-
-    def __len__(self) -> int:
-        return len(self.offsets)
 
     def get(self, request: Request) -> Answer | None:
         """The stored answer to ``request``, or None."""

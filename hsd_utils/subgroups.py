@@ -87,10 +87,9 @@ def _auc(label: np.ndarray, p_hate: np.ndarray | None, resamples: int, seed: int
         return bootstrap.absent("no scores: P(hate) was not measured")
     if min(label.sum(), (1 - label).sum()) < LEAST:
         return bootstrap.absent(f"fewer than {LEAST} posts of a label")
-    weights = [np.ones((1, len(label))), *metrics.draws(label, resamples, seed, group)]
-    found = [metrics.on_scores(label, p_hate, rows)["roc_auc"] for rows in weights]
-    value, *drawn = np.concatenate(found)
-    return bootstrap.interval(value, drawn)
+    drawn = metrics.draws(label, resamples, seed, group)
+    found = [metrics.on_scores(label, p_hate, weights)["roc_auc"] for weights in drawn]
+    return bootstrap.interval(np.concatenate(found))
 
 
 def _gap(*sides) -> dict:

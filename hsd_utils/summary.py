@@ -81,18 +81,14 @@ def headline(metrics: Mapping[str, Any]) -> str:
         sources = ", ".join(metrics["sampling"]["read"])
         parts.append(f"Posts: {sizes}, balanced over {sources}. 95% intervals over posts.")
     if "models" in metrics:
-        parts.append(tables.markdown(_main(metrics["models"])).strip())
+        rows = [
+            {"model": name, "labels from": found["supervision"]}
+            | {title: found[measure] for measure, title in MEASURES.items()}
+            | {"parse rate": found["parse_rate"]}
+            for name, found in metrics["models"].items()
+        ]
+        parts.append(tables.markdown(pd.DataFrame(rows)).strip())
     return "\n\n".join(parts)
-
-
-def _main(models: Mapping[str, Any]) -> pd.DataFrame:
-    rows = [
-        {"model": name, "labels from": found["supervision"]}
-        | {title: found[measure] for measure, title in MEASURES.items()}
-        | {"parse rate": found["parse_rate"]}
-        for name, found in models.items()
-    ]
-    return pd.DataFrame(rows)
 
 
 def paired(

@@ -111,7 +111,8 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
     if settings["rationales"] in MARKS:
         rows = _marked(run, table, settings)
     elif settings["objective"] != "label_only" or settings["tokens_as"]:
-        said = _said(run, table, settings)
+        asked, reasons = (run, table, settings["disagreement"]), settings["rationales"]
+        said = narrower(*asked, reasons) if reasons in AT_MOST else teacher_says(*asked)
         rows = rows.drop(columns=["label", "explanations"]).merge(said, on="id")
     if gold or settings["disagreement"] != "keep":
         rows = rows[rows["label"] == rows["gold"]]  # what explains the other label is of no use
@@ -124,17 +125,6 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
     targets = objectives.targets(rows, "teacher_soft" if soft else "teacher")
     # Label smoothing (Szegedy et al. 2016) is a soft label, of hard ones.
     return [t | {"p_hate": abs(t["label"] - smooth)} for t in targets] if smooth else targets
-
-
-def _said(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
-    reasons, disagreement = settings["rationales"], settings["disagreement"]
-    if reasons not in AT_MOST:
-        return teacher_says(run, table, disagreement)
-    said = narrower(run, table, disagreement, reasons)
-    if reasons == "brief":  # on a harmless post there is nothing to point at
-        told = zip(said["label"], said["explanations"], strict=True)
-        said = said.assign(explanations=[quotes if label else [] for label, quotes in told])
-    return said
 
 
 def teacher_p(run: Run, table: pd.DataFrame, changes=({},)) -> np.ndarray:
@@ -158,27 +148,25 @@ def teacher_says(run: Run, table: pd.DataFrame, disagreement: str) -> pd.DataFra
     disagreement: as in notebook 02; to "rationalise" is to have it explain the gold label.
     """
     asked, again = teacher(run), disagreement == "rationalise"
-    what, ask = "told" if again else "says", partial(_read_rationales, asked, again)
-    rows = _kept(run, asked, what, table, ask)
+
+    def ask(missing: pd.DataFrame) -> pd.DataFrame:
+        with scoring.teacher(asked) as classifier:
+            none = np.full(len(missing), np.nan)
+            rows = rationales.read(missing, none, classifier.generate(missing))
+            if again:
+                differing = missing[missing["id"].isin(rationales.differing(rows)["id"])]
+                rows = rationales.rationalised(rows, differing, classifier.rationalise(differing))
+        return rows[["id", "label", "explanations"]]
+
+    rows = _kept(run, asked, "told" if again else "says", table, ask)
     usable = rows["label"].notna() & (rows["explanations"].str.len() > 0)
     return rows[usable].astype({"label": int})
-
-
-def _read_rationales(asked: Mapping[str, Any], again: bool, table: pd.DataFrame) -> pd.DataFrame:
-    with scoring.teacher(asked) as classifier:
-        none = np.full(len(table), np.nan)
-        rows = rationales.read(table, none, classifier.generate(table))
-        if again:
-            differing = table[table["id"].isin(rationales.differing(rows)["id"])]
-            rows = rationales.rationalised(rows, differing, classifier.rationalise(differing))
-    return rows[["id", "label", "explanations"]]
 
 
 def narrower(run: Run, table: pd.DataFrame, disagreement: str, reasons: str):
     """The same, a quote having a share of the post's words at most (``AT_MOST`` of ``reasons``):
     those on which the teacher's own P(hate) rests, or that of the run's student."""
-    said = teacher_says(run, table, disagreement)
-    said, asked = said.merge(table[["id", "text"]], on="id"), teacher(run)
+    said, asked = teacher_says(run, table, disagreement), teacher(run)
     what, opened = f"narrower-{AT_MOST[reasons]}-{disagreement}", partial(scoring.teacher, asked)
     if reasons.startswith("student"):
         trained = run.measured("03_qlora_distillation")["student"]
@@ -186,13 +174,17 @@ def narrower(run: Run, table: pd.DataFrame, disagreement: str, reasons: str):
         opened = partial(scoring.student, trained, how, adapter=folder)
         what += f"-{sha256(folder / 'adapter_model.safetensors')[:8]}"
     labels, what = ((0, 1), f"{what}-all") if reasons == "student_all" else ((1,), what)
-    return _kept(run, asked, what, said, partial(_read_narrower, opened, AT_MOST[reasons], labels))
 
+    def ask(missing: pd.DataFrame) -> pd.DataFrame:
+        with opened() as classifier:
+            p_hate, rows = faithfulness.asking(classifier), missing.drop(columns="text")
+            return narrowing.narrowed(p_hate, rows, missing["text"], AT_MOST[reasons], labels)
 
-def _read_narrower(opened: Callable, share: float, labels, said: pd.DataFrame) -> pd.DataFrame:
-    with opened() as classifier:
-        ask, rows = faithfulness.asking(classifier), said.drop(columns="text")
-        return narrowing.narrowed(ask, rows, said["text"], share, labels)
+    rows = _kept(run, asked, what, said.merge(table[["id", "text"]], on="id"), ask)
+    if reasons == "brief":  # on a harmless post there is nothing to point at
+        told = zip(rows["label"], rows["explanations"], strict=True)
+        rows["explanations"] = [quotes if label else [] for label, quotes in told]
+    return rows
 
 
 def teacher(run: Run) -> dict[str, Any]:

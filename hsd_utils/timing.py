@@ -10,7 +10,6 @@ from memory.
 import json
 import re
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hsd_utils.machine import apart
 
 MODES = ("label only", "with explanation")
 ELSEWHERE = ("openai", "ray")  # engines whose model runs in other processes than ours
@@ -45,12 +46,8 @@ def measure(spec: dict[str, Any], texts: list[str]) -> dict[str, Any]:
         raise ValueError(
             f"{len(texts)} posts, {needed} needed to time {spec['model']}: lower posts"
         )
-    command = [sys.executable, "-m", "hsd_utils.timing"]
-    request = json.dumps({"spec": spec, "texts": texts})
-    done = subprocess.run(command, input=request, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"timing {spec['model']} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    request = {"spec": spec, "texts": texts}
+    return apart("timing", request=request, failed=f"timing {spec['model']} failed")
 
 
 def batches(ask: Callable[[list[str]], list], texts: list[str], batch: int) -> dict[str, Any]:

@@ -9,14 +9,13 @@ student on disk answers like the one in memory.
 
 import json
 import os
-import subprocess
 import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
 
 from hsd_utils import models, paths
-from hsd_utils.machine import in_float32
+from hsd_utils.machine import apart, in_float32
 
 # Unsloth writes its compiled modules beside the caller unless told where.
 os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(paths.cache() / "unsloth_compiled"))
@@ -214,11 +213,8 @@ def probe_from_disk(
     Raises RuntimeError with the process's own words when it fails.
     """
     asked = {"conversations": conversations, "answers": answers, "load": loading}
-    command = [sys.executable, "-m", "hsd_utils.training", str(folder)]
-    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"the student could not be loaded from {folder}:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    failed = f"the student could not be loaded from {folder}"
+    return apart("training", str(folder), request=asked, failed=failed)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ stays out of the one that scores.
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,8 @@ from typing import Any
 
 import psutil
 from filelock import FileLock
+
+from hsd_utils.machine import apart
 
 NOTEBOOK = "03_qlora_distillation"
 MEMORY = 8e9  # bytes: a student of 135 M parameters took up to 7.5 GB with long posts
@@ -65,14 +66,10 @@ def fit(
     A killed training goes on from its last checkpoint.  Raises RuntimeError with the process's own
     words when it fails.
     """
-    request = json.dumps({"targets": targets, "settings": settings})
-    command = [sys.executable, "-m", "hsd_utils.trial", str(folder)]
+    request = {"targets": targets, "settings": settings}
     share = {"OMP_NUM_THREADS": str(threads)} if threads else {}
-    told = {"input": request, "env": os.environ | allocator() | share}
-    done = subprocess.run(command, capture_output=True, text=True, **told)
-    if done.returncode:
-        raise RuntimeError(f"the training in {folder.name} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    env, failed = os.environ | allocator() | share, f"the training in {folder.name} failed"
+    return apart("trial", str(folder), request=request, failed=failed, env=env)
 
 
 def allocator() -> dict[str, str]:

@@ -38,29 +38,22 @@ def html(
 
     row: predicted (0, 1 or None), p_hate, explanations with the places of their quotes
     (``verdict.quotes``), and reason or note, why something is missing.  gold: the annotators'
-    label.  probability: the calibrated one (see ``calibration``).
+    label, if known.  probability: the calibrated one (see ``calibration``).
     """
     shown = (lambda part: part) if reveal else posts.mask
     head = [f"{_LABEL}{_word(row.get('predicted'))}</strong>"]
     if probability is not None:
         head.append(f"calibrated probability of hate {probability:.0%}")
-    if _given(row.get("p_hate")):
+    if pd.notna(row.get("p_hate")):
         head.append(f"P(hate) {row['p_hate']:.2f}")
     if gold is not None:
         head.append(f"annotators: {_word(gold)}")
     items = [_item(e, shown) for e in row.get("explanations") or []]
     listed = f'<ol style="margin: .3em 0">{"".join(items)}</ol>' if items else ""
-    missing = [str(row[key]) for key in ("reason", "note") if row.get(key) and _given(row[key])]
+    missing = [str(row[key]) for key in ("reason", "note") if row.get(key) and pd.notna(row[key])]
     note = f"<p><em>{escape('; '.join(missing))}</em></p>" if missing else ""
     body = spans.numbered(shown(text), row.get("explanations") or [], _MARK)
     return f"{_CARD}<div>{' · '.join(head)}</div>{_POST}{body}</p>{listed}{note}</div>"
-
-
-def one(text: str, row: Mapping[str, Any], probability: float | None = None, reveal: bool = False):
-    """The card of one text for a notebook, as of ``html``; its annotators' label is not known."""
-    from IPython.display import HTML
-
-    return HTML(html(text, row, None, probability, reveal))
 
 
 def show(sample: pd.DataFrame, rows: pd.DataFrame, n: int, reveal: bool = False, calibrate=None):
@@ -73,18 +66,14 @@ def show(sample: pd.DataFrame, rows: pd.DataFrame, n: int, reveal: bool = False,
     by_id, cards = sample.set_index("id"), []
     for row in rows.head(n).to_dict("records"):
         post = by_id.loc[row["id"]]
-        known = calibrate is not None and _given(row["p_hate"])
+        known = calibrate is not None and pd.notna(row["p_hate"])
         probability = float(calibrate([row["p_hate"]])[0]) if known else None
         cards.append(html(post["text"], row, int(post["label"]), probability, reveal))
     return HTML("".join(cards))
 
 
-def _given(value) -> bool:
-    return not pd.isna(value)
-
-
 def _word(label: int | None) -> str:
-    return LABELS[int(label)][0] if _given(label) else tables.ABSENT
+    return LABELS[int(label)][0] if pd.notna(label) else tables.ABSENT
 
 
 def _item(explanation: Mapping, shown) -> str:

@@ -31,7 +31,7 @@ HOSTILE = [
 def sample(texts: list[str]) -> pd.DataFrame:
     """Posts with these texts, hate and not in turn."""
     rows = [{"id": f"post{n}", "text": t, "label": n % 2} for n, t in enumerate(texts)]
-    return posts.make(rows, "toy")
+    return posts.make(pd.DataFrame(rows).assign(source="toy"))
 
 
 def predictions(table: pd.DataFrame, right: float, seed: int) -> pd.DataFrame:

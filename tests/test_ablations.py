@@ -125,7 +125,7 @@ def test_a_verdict_that_could_not_be_read_counts_as_wrong(lab):
     file = RUN.study(f"{row['key']}.jsonl")
     rows = predictions.load(file)
     predictions.write(rows.assign(unread=rows["id"].isin(dev["id"][:5])), file)
-    (told,) = ablations.summary(RUN, done, dev, 10, seed=0)
+    (told,) = ablations.summary(done, ablations.all_trainings(RUN, done, dev), dev, 10, seed=0)
     said = rows.set_index("id").loc[dev["id"], "predicted"].to_numpy(copy=True)
     said[:5] = 1 - dev["label"][:5]
     expected = f1_score(dev["label"], said, average="macro")
@@ -178,7 +178,7 @@ def sized(**cells):
     ]
 
 
-def test_more_posts_are_paired_by_post(monkeypatch):
+def test_more_posts_are_paired_by_post():
     draw = np.random.default_rng(0)
     dev = pd.DataFrame({"id": range(60), "label": [0, 1] * 30})
     p = {
@@ -188,10 +188,9 @@ def test_more_posts_are_paired_by_post(monkeypatch):
     said = {
         name: [pd.DataFrame({"p_hate": v, "predicted": (v > 0.5) * 1})] for name, v in p.items()
     }
-    monkeypatch.setattr(ablations, "trainings", lambda run, done, name, *_: said[name])
     soft = "teacher_soft"
     rows = sized(large=(400, soft), small=(50, soft), enough=(100, soft), gold=(200, "gold"))
-    found = ablations.more_posts(RUN, [], [*rows, *sized(teacher=(0, ""))], dev, 100, 200, 0)
+    found = ablations.more_posts([*rows, *sized(teacher=(0, ""))], said, dev, 100, 200, 0)
     assert found["posts"] == [400, 100] and found["supervision"] == "teacher"
     assert found["seeds"] == [1, 1]
     f1 = {name: f1_score(dev["label"], v > 0.5, average="macro") for name, v in p.items()}
@@ -212,7 +211,7 @@ def test_more_posts_are_paired_by_post(monkeypatch):
     ],
 )
 def test_nothing_is_said_of_more_posts_without_a_sample_twice_as_large(cells):
-    assert ablations.more_posts(RUN, [], sized(**cells), pd.DataFrame(), 100, 10, 0) is None
+    assert ablations.more_posts(sized(**cells), {}, pd.DataFrame(), 100, 10, 0) is None
 
 
 def test_the_learning_curve_goes_by_size_and_the_teacher_is_a_line():

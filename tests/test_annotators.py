@@ -67,13 +67,3 @@ def test_votes_follow_the_mapping(tmp_path, monkeypatch):
     assert found["strict"] == {"hatexplain-k": [1, 0, 0]}
     assert found["toxic"] == {"hatexplain-k": [1, 1, 0]}
     assert found["clear"] == {"hatexplain-k": [1, 0]}
-
-
-def test_unanimous_and_divided_posts_are_apart():
-    sample = pd.DataFrame({"label": [0, 1, 0, 1, 1], "agreement": [1.0, 1.0, 0.67, 0.67, np.nan]})
-    rows = pd.DataFrame({"p_hate": [0.1, 0.9, 0.9, 0.1, 0.6], "predicted": [0, 1, 1, 0, 1]})
-    table = annotators.by_agreement(sample, {"student": rows}, 20, 0).set_index("annotators")
-    assert table["posts"].to_dict() == {"unanimous": 2, "divided": 2, "not known": 1}
-    assert table.at["unanimous", "roc_auc"]["value"] == 1
-    assert table.at["divided", "roc_auc"]["value"] == 0
-    assert table.at["not known", "roc_auc"]["value"] is None

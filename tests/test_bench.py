@@ -27,7 +27,8 @@ def test_the_store_s_says_time_memory_and_that_nothing_is_asked_again(tmp_path, 
 def test_posts_are_balanced_and_of_those_read_before_alone(tmp_path, monkeypatch):
     def read(name):
         rows = [{"id": f"{name}-{n}", "text": f"{name} says {n * 'x'}"} for n in range(40)]
-        return posts.make([row | {"label": n % 2} for n, row in enumerate(rows)], name), {}
+        labelled = [row | {"source": name, "label": n % 2} for n, row in enumerate(rows)]
+        return posts.make(labelled), {}
 
     (tmp_path / "read_before.txt").write_text(
         "\n".join(f"{name}-{n}" for name in systems.PUBLIC for n in range(4))
@@ -50,7 +51,7 @@ def test_posts_are_balanced_and_of_those_read_before_alone(tmp_path, monkeypatch
 
 def test_it_stops_without_what_the_others_are_compared_with(monkeypatch):
     failed = SimpleNamespace(returncode=1, stderr="out of memory")
-    monkeypatch.setattr(systems.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     assert systems.run("teacher", {"a peer": {}}, [], ("the loop",)) == []
     with pytest.raises(RuntimeError, match="the loop failed"):
         systems.run("teacher", {"the loop": {}, "a peer": {}}, [], ("the loop",))

@@ -168,6 +168,8 @@ def test_what_is_missing_is_said_with_what_to_do(toy, tmp_path, capsys):
     assert "python -m hsd_utils.pipeline demo --run other" in said
     assert main([str(tmp_path / "none.csv"), *words]) == 1
     assert "none.csv is not there" in capsys.readouterr().err
+    assert main([str(write(tmp_path / "posts.xlsx", ["good"])), *words]) == 1
+    assert "posts.xlsx: the name must end in one of .csv" in capsys.readouterr().err
     assert main([str(posts), *words, "--text-column", "tweet"]) == 1
     assert "no column tweet; found: text" in capsys.readouterr().err
     (Run("demo").student("joint-0") / "adapter_model.safetensors").unlink()

@@ -74,13 +74,13 @@ def quote(phrase, explanation, start=0, how="exact", whole=False):
 
 SHOWN = prompts.demonstrations()[0]["explanations"][0]["explanation"]
 SAMPLE = posts.make(
-    [
+    {"source": "toy"} | row
+    for row in [
         {"text": "people like that are a burden", "label": 1, "rationale": [[0, 6], [23, 29]]},
         {"text": "what a lovely burden this is", "label": 0, "target": "women"},
         {"text": "nothing to see", "label": 1},
         {"text": "they are such a burden", "label": 1},
-    ],
-    source="toy",
+    ]
 )
 ROWS = pd.DataFrame(
     {

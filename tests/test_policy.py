@@ -34,17 +34,17 @@ def test_the_teachers_definition_is_replaced_and_the_student_gets_one():
     assert list(changed) == [policy.AS_TAUGHT, "definition metahate", "group left out"]
     old, new = (prompts.definitions()[name].text for name in ("un", "metahate"))
     teacher = partial(prompts.teacher, shots=2)
-    swapped = changed["definition metahate"](teacher)("a post")
+    swapped = policy.asking(teacher, changed["definition metahate"])("a post")
     assert new in swapped[0]["content"] and old not in swapped[0]["content"]
     assert swapped[1:] == teacher("a post")[1:]
-    (told,) = changed["definition metahate"](prompts.student)("a post")
+    (told,) = policy.asking(prompts.student, changed["definition metahate"])("a post")
     assert told["content"] == f"Hate speech is {new}\n{prompts.student('a post')[0]['content']}"
-    assert changed[policy.AS_TAUGHT](teacher)("a post") == teacher("a post")
+    assert policy.asking(teacher, changed[policy.AS_TAUGHT])("a post") == teacher("a post")
 
 
 @pytest.mark.parametrize("converse", [prompts.student, partial(prompts.teacher, shots=2)])
 def test_the_group_left_out_is_said_first_and_the_rest_stays(converse):
-    first, *rest = policy.swaps("un", "women")["group left out"](converse)("a post")
+    first, *rest = policy.asking(converse, policy.swaps("un", "women")["group left out"])("a post")
     sentence, _, same = first["content"].partition("\n")
     assert "attacks on women are not hate speech" in sentence
     assert [{**first, "content": same}, *rest] == converse("a post")
@@ -90,5 +90,5 @@ class Unread:
 
 
 def test_what_could_not_be_read_is_taken_for_a_half():
-    found = policy.p_hate(Unread(), {"as taught": lambda converse: converse}, POSTS)
+    found = policy.p_hate(Unread(), {"as taught": lambda told: told}, POSTS)
     assert found["as taught"].tolist() == [0.5, 0.9]

@@ -18,7 +18,7 @@ def test_make_fills_what_is_missing():
     assert list(table["label"]) == [0, 1] and table["label"].dtype == "int64"
     assert list(table["rationale"]) == [[], [[0, 6]]]
     assert table["target"].isna().tolist() == [True, False]
-    assert posts.make([{"text": "a", "label": True}], source="x").loc[0, "source"] == "x"
+    assert posts.make([ROWS[0] | {"label": True}]).loc[0, "label"] == 1
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,15 @@ def test_posts_of_named_sources_and_a_source_without_any():
 
 
 def test_wrong_columns_and_empty_tables_are_refused():
-    with pytest.raises(ValueError, match="missing: text, label; found: tweet, class"):
-        posts.make(pd.DataFrame({"tweet": ["a"], "class": [1]}), source="x")
+    with pytest.raises(ValueError, match="missing: text, label; found: source, tweet, class"):
+        posts.make(pd.DataFrame({"source": ["x"], "tweet": ["a"], "class": [1]}))
     with pytest.raises(ValueError, match="no posts"):
-        posts.make(pd.DataFrame({"text": [], "label": []}), source="x")
+        posts.make(pd.DataFrame({"source": [], "text": [], "label": []}))
 
 
 def test_many_bad_labels_are_cut_short():
     with pytest.raises(ValueError, match="and 3 more"):
-        posts.make([{"text": "a", "label": 7}] * 8, source="x")
+        posts.make([ROWS[0] | {"label": 7}] * 8)
 
 
 def test_files_round_trip_with_the_same_bytes(tmp_path):
@@ -84,7 +84,7 @@ def test_a_cut_off_or_missing_file_says_what_to_do(tmp_path):
 
 
 def test_lone_surrogates_do_not_crash():
-    assert posts.make([{"text": "a\ud800b", "label": 0}], source="x").loc[0, "text"] == "a?b"
+    assert posts.make([ROWS[0] | {"text": "a\ud800b"}]).loc[0, "text"] == "a?b"
 
 
 def test_mask_keeps_the_length_and_the_first_letters():
@@ -96,8 +96,7 @@ def test_mask_keeps_the_length_and_the_first_letters():
 
 
 def test_show_escapes_and_masks():
-    rows = [{"text": "<script>alert(1)</script> $x$ " + "word " * 200, "label": 1}]
-    table = posts.make(rows, source="toy")
+    table = posts.make([ROWS[0] | {"text": "<script>alert(1)</script> $x$ " + "word " * 200}])
     hidden, shown = posts.show(table).data, posts.show(table, reveal=True).data
     assert "alert" not in hidden and "a••••" in hidden
     assert "<script>" not in shown and "&lt;script&gt;alert" in shown

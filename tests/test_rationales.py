@@ -193,13 +193,16 @@ def test_a_failed_answer_is_a_wrong_one():
     assert found["failures"] == {"not json": 1, "empty": 1}
 
 
-def test_macro_f1_within_each_source():
-    other = judged().iloc[::-1]  # another order of the rows means nothing
-    table = predictions.per_source(SAMPLE, {"m": judged(), "n": other.assign(predicted=0)}, 0, 0)
-    assert table["source"].tolist() == ["x", "y"] and table["posts"].tolist() == [3, 3]
-    for source, value, never in zip(table["source"], table["m"], table["n"], strict=True):
+def test_measures_within_each_source():
+    rows = judged().assign(p_hate=[0.9, 0.4, 0.1, 0.7, 0.2, 0.1])
+    other = rows.iloc[::-1]  # another order of the rows means nothing
+    table = predictions.within(SAMPLE, "source", {"m": rows, "n": other.assign(predicted=0)}, 0, 0)
+    assert table["source"].tolist() == ["x", "x", "y", "y"] and set(table["posts"]) == {3}
+    assert [found["value"] for found in table["roc_auc"]] == [1, 1, 0, 0]
+    both = table.pivot(index="source", columns="model", values="macro_f1")
+    for source, value, never in zip(both.index, both["m"], both["n"], strict=True):
         part = (SAMPLE["source"] == source).to_numpy()
-        gold, guess = SAMPLE["label"][part], judged()["predicted"][part]
+        gold, guess = SAMPLE["label"][part], rows["predicted"][part]
         measured = metrics.classification(gold, None, guess, resamples=0, seed=0)
         assert value == measured["macro_f1"] and value["value"] == pytest.approx(2 / 3)
         assert never["value"] < value["value"]

@@ -64,7 +64,7 @@ def opened(tmp_path, monkeypatch):
     load = engines.load
     fake = Copier(dict.fromkeys(corpus.build()["text"][::2], 0.9), model=ASKED["model"])
     fake.constrained = True
-    monkeypatch.setitem(engines.ENGINES, "fake", "")
+    monkeypatch.setattr(release, "ENGINES", (*engines.ENGINES, "fake"))
     monkeypatch.setattr(
         engines, "load", lambda name, *a, **k: fake if name == "fake" else load(name, *a, **k)
     )

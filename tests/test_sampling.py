@@ -67,7 +67,7 @@ def test_clean_moves_rationales_or_drops_them():
         {"text": "as it was", "label": 0, "rationale": [[0, 2]]},
         {"text": " \x00", "label": 0},
     ]
-    table, counts = sampling.clean(posts.make(rows, source="s"))
+    table, counts = sampling.clean(posts.make(pd.DataFrame(rows).assign(source="s")))
     found = [[t[s:e] for s, e in r] for t, r in zip(table.text, table.rationale, strict=True)]
     assert found == [["says", "very bad"], [], ["as"]]
     assert posts.check(table) is table
@@ -78,14 +78,14 @@ def test_clean_moves_rationales_or_drops_them():
 
 def test_a_very_long_post_is_kept_and_counted():
     rows = [{"text": "word " * 20_000 + str(i), "label": i % 2} for i in range(12)]
-    table, counts = sampling.clean(posts.make(rows, source="s"))
+    table, counts = sampling.clean(posts.make(pd.DataFrame(rows).assign(source="s")))
     assert counts["over_long"] == 12 and table["text"].str.len().min() >= 99_999
     assert len(near_duplicates.pairs(table["text"], 0.8)) == 66
 
 
 def test_duplicates_and_conflicts():
     rows = [("One", 1), ("one", 1), ("two", 0), ("TWO", 1), ("two", 0), ("three", 0)]
-    table = posts.make([{"text": t, "label": n} for t, n in rows], source="s")
+    table = posts.make([{"source": "s", "text": t, "label": n} for t, n in rows])
     kept, counts = sampling.deduplicate(table)
     assert sorted(kept["text"].str.lower()) == ["one", "three"]
     assert counts["dropped"] == {

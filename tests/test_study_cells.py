@@ -73,7 +73,8 @@ class Awful(dict):
 
 def test_quoting_measures_the_quotes_and_their_narrower_halves(classifier):
     text = "they are awful people here now"
-    table = posts.make([{"text": text + end, "label": 1} for end in ("", " too")], "s")
+    rows = [{"source": "s", "text": text + end, "label": 1} for end in ("", " too")]
+    table = posts.make(rows)
     found = faithfulness.quoting(classifier(Whole()), table, 0)
     assert found["whole"] == found["quotes"] == found["found"] == 2
     assert found["comprehensiveness"]["value"] == pytest.approx(0.7)

@@ -106,7 +106,7 @@ def test_a_classifier_s_words_are_a_quarter_of_each_hateful_post_and_need_no_tea
 def test_marked_are_three_words_at_most_and_as_many_harmless_posts_of_those_sources():
     said = [("x", 1), ("x", 1), ("y", 0), ("x", 0), ("x", 0)]
     rows = [{"text": f"t{n}", "source": s, "label": y} for n, (s, y) in enumerate(said)]
-    found = rationales.marked(posts.make(rows, "s"), [list("abcd"), [], ["e"], ["e"], ["e"]])
+    found = rationales.marked(posts.make(rows), [list("abcd"), [], ["e"], ["e"], ["e"]])
     assert found["text"].tolist() == ["t0", "t3"]
     assert [len(told) for told in found["explanations"]] == [3, 0]
 

@@ -142,7 +142,7 @@ def test_a_process_is_told_its_share_of_threads(tmp_path, monkeypatch, threads, 
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     sent = []
     done = SimpleNamespace(returncode=0, stdout="{}")
-    monkeypatch.setattr(trial.subprocess, "run", lambda *_, **how: sent.append(how["env"]) or done)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **how: sent.append(how["env"]) or done)
     assert trial.fit({}, {}, tmp_path / "x-0", threads) == {}
     assert sent[0]["OMP_NUM_THREADS"] == told and os.environ["OMP_NUM_THREADS"] == "7"
 

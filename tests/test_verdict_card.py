@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hsd_utils import bootstrap, calibration, explanation_figures, posts, verdict, verdict_card
+from hsd_utils import bootstrap, calibration, figures_shift, posts, verdict, verdict_card
 
 TEXT = "Kind people <script>alert('x')</script> & $dear$ people"
 
@@ -90,14 +90,15 @@ def test_it_names_no_colour_of_page_or_text():
 
 
 def test_several_posts_by_id_and_missing_values():
-    sample = posts.make([{"text": TEXT, "label": 1}, {"text": "other", "label": 0}], source="toy")
+    told = pd.DataFrame({"text": [TEXT, "other"], "label": [1, 0]})
+    sample = posts.make(told.assign(source="toy"))
     rows = pd.DataFrame([row("dear$ people"), row(label=0, text="other", p_hate=None)])
     rows = rows.assign(id=sample["id"], reason=[np.nan, "empty"])
     made = verdict_card.show(sample, rows.iloc[::-1], 5, calibrate=lambda p: [0.5]).data
     assert made.count("calibrated") == 1 and "nan" not in made and "empty" in made
     assert made.index("o••••") < made.index("K•••")
     assert verdict_card.show(sample, rows, 1).data.count("line-height") == 1
-    assert "annotators" not in verdict_card.one(TEXT, row("people")).data
+    assert "annotators" not in verdict_card.html(TEXT, row("people"))
 
 
 def test_calibration_keeps_the_order_and_moves_to_the_frequency():
@@ -119,7 +120,7 @@ def test_figures_leave_out_what_is_null():
     none = bootstrap.absent("no human spans")
     both = {"comprehensiveness": some, "sufficiency": none}
     models = {"teacher": {"quotes": both, "MiniLM": both}, "student": {"quotes": both}}
-    figure = explanation_figures.faithfulness(models)
+    figure = figures_shift.faithfulness(models)
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["quotes", "MiniLM"]
 
     def dots(axes):
@@ -127,9 +128,9 @@ def test_figures_leave_out_what_is_null():
 
     assert [dots(axes) for axes in figure.axes] == [3, 0]
     data = {"token f1": {"teacher": some, "student": none}, "quotes found": {"student": some}}
-    figure = explanation_figures.measures(data)
+    figure = figures_shift.measures(data)
     assert dots(figure.axes[0]) == 2
     rounded = {"value": 0.3, "low": 0.1 + 0.2, "high": 0.3 - 1e-16}
-    explanation_figures.measures({"token f1": {"teacher": rounded}})
+    figures_shift.measures({"token f1": {"teacher": rounded}})
     figure.canvas.draw()
     plt.close("all")

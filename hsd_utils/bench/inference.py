@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -66,7 +66,10 @@ def measure(
         seconds = time.perf_counter() - clock
         peak = _server_peak() if base_url else timing.peak_bytes()
     tokens = np.sum([(a.prompt_tokens, a.answer_tokens) for a in answers], axis=0)
-    labels = {answer.key: _label(answer) for answer in answers}
+    labels = {
+        a.key: int(a.probabilities[1] > 0.5) if a.probabilities else verdict.parse(a.text).label
+        for a in answers
+    }
     return {
         "engine": opened.identity["engine"],
         "posts": len(rows),
@@ -85,12 +88,6 @@ def measure(
         "agrees_with_gold": np.mean([labels[row["id"]] == row["label"] for row in rows]),
         "labels": labels,
     }
-
-
-def _label(answer: engines.Answer) -> int | None:
-    if answer.probabilities:
-        return int(answer.probabilities[1] > 0.5)
-    return verdict.parse(answer.text).label
 
 
 # llama.cpp's own server out of a wheel, where no build of it is on the PATH.  The wheel is made
@@ -136,16 +133,12 @@ def llama_server(model: str, slots: int) -> Iterator[str]:
 
 
 def _healthy(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            return answer.status == 200
-    except OSError:  # not listening yet, or still loading
-        return False
+    with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
+        return answer.status == 200
+    return False  # not listening yet, or still loading
 
 
 def _server_peak() -> int | None:
     """Peak of the child that is the server, in bytes, where the system tells."""
-    children = psutil.Process().children()
-    if not children or sys.platform != "linux":
-        return None
-    return timing.high_water(children[0].pid)
+    server = next(iter(psutil.Process().children()), None)
+    return timing.high_water(server.pid) if server and sys.platform == "linux" else None

@@ -10,15 +10,13 @@ resident memory of both as JSON.  Goals: 500 MB, seconds to resume.
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from hsd_utils import tables, timing, verdict
 from hsd_utils.engines import Answer, Request
-from hsd_utils.machine import environment
+from hsd_utils.machine import apart, environment
 from hsd_utils.paths import Run
 from hsd_utils.store import Store
 
@@ -52,9 +50,8 @@ STEPS = {"append": append, "resume": resume}
 
 def step(name: str, path: str, answers: int) -> dict:
     """One step in a process of its own, so that its peak of memory is its own."""
-    command = [sys.executable, "-m", "hsd_utils.bench", "store", "--answers", str(answers)]
-    done = subprocess.run([*command, "--step", name, path], check=True, stdout=subprocess.PIPE)
-    return json.loads(done.stdout)
+    options = ["--answers", str(answers), "--step", name, path]
+    return apart("bench.store", *options, request=None, failed=f"{name} failed")
 
 
 if __name__ == "__main__":

@@ -17,41 +17,31 @@ from hsd_utils.bench import inference, systems
 from hsd_utils.paths import Run
 
 STUDENT = "SmolLM2-135M-Instruct"
-LOOP, OURS = "transformers, one at a time", "openvino (ours)"
 
 
 def specs(model: str) -> dict[str, dict]:
-    same = {"model": model}
+    torch = {"model": model, "engine": "transformers"}
+    server = {"model": model, "engine": "openai", "server_slots": 32}
     return {
-        LOOP: same | {"engine": "transformers", "one_by_one": True, "posts": 128},
-        "transformers, 32 at once": same | {"engine": "transformers", "settings": {"batch": 32}},
-        "llama.cpp server, 32 at once": same | {"engine": "openai", "server_slots": 32},
-        OURS: same | {"engine": "openvino"},
+        "transformers, one at a time": torch | {"one_by_one": True, "posts": 128},
+        "transformers, 32 at once": torch | {"settings": {"batch": 32}},
+        "llama.cpp server, 32 at once": server,
+        "openvino (ours)": {"model": model, "engine": "openvino"},
     }
 
 
 def main(options: argparse.Namespace) -> None:
-    rows = systems.sample(options.posts)
-    found = systems.run("student", specs(options.model), rows, (LOOP, OURS))
-    by_name = {row["name"]: row for row in found}
-    loop, ours = by_name[LOOP], by_name[OURS]
-    for row in found:
-        row["ratio_to_loop"] = row["posts_per_second"] / loop["posts_per_second"]
-    systems.compare(found, LOOP)
+    rows, speed = systems.sample(options.posts), "posts_per_second"
+    found = systems.beside("student", specs(options.model), rows, "ratio_to_loop", speed)
     layers, embedding = systems.parameters(options.model)
     limit = systems.machine_limits()
     own = systems.unshared_tokens(
         options.model, [prompts.student(row["text"]) for row in rows], prompts.prefill()
     )
     limit["unshared_prompt_tokens"] = own
-    limit["posts_per_second"] = limit["flops"] / (2 * layers * own + 2 * embedding)
-    result = {
-        "engines": found,
-        "ratio_to_loop": ours["ratio_to_loop"],
-        "roofline": limit,
-        "roofline_fraction": ours["posts_per_second"] / limit["posts_per_second"],
-    }
-    systems.save(Run(options.run), "student", result)
+    limit[speed] = limit["flops"] / (2 * layers * own + 2 * embedding)
+    fraction = found[-1][speed] / limit[speed]
+    systems.save(Run(options.run), "student", found, "ratio_to_loop", limit, fraction)
 
 
 if __name__ == "__main__":

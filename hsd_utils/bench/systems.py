@@ -3,14 +3,13 @@
 A fresh process gives a peak memory that belongs to one system alone.  What a system takes is
 told as a ratio to the first one, in one run on one machine, since machines differ and are noisy.
 
-    rows = systems.run("teacher", {"released loop": {...}, "ours": {...}}, posts)
-    systems.save(Run("reference"), "teacher", {"engines": rows, "roofline_fraction": 0.4})
+    found = systems.beside("student", {"a loop": {...}, "ours": {...}}, posts, "times", "speed")
+    systems.save(Run("reference"), "student", found, "times", {"speed": 100.0}, fraction=0.4)
 """
 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 import timeit
@@ -20,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from hsd_utils import paths, readers, sampling, summary, tables
-from hsd_utils.machine import environment, in_float32
+from hsd_utils.machine import apart, environment, in_float32
 from hsd_utils.paths import Run
 
 PUBLIC = ("davidson", "stormfront", "hatexplain", "ethos")
@@ -57,27 +56,34 @@ def run(
     found = []
     for name, spec in specs.items():
         request = {"name": name, **spec, "rows": rows[: spec.get("posts", len(rows))]}
-        command = [sys.executable, "-m", "hsd_utils.bench", benchmark, "--worker"]
         clock = time.perf_counter()
-        done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True)
-        took = time.perf_counter() - clock
-        if done.returncode:
-            print(f"{name}: left out\n{done.stderr[-2500:]}", file=sys.stderr, flush=True)
+        try:
+            made = apart(f"bench.{benchmark}", "--worker", request=request, failed="left out")
+        except RuntimeError as error:
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
             if name in needed:
-                raise RuntimeError(f"{name} failed, and the others are compared with it: see above")
+                raise RuntimeError(f"{name} failed, and the others are compared with it") from error
             continue
+        took = time.perf_counter() - clock
         print(f"{name}: measured in {took:.0f} s", file=sys.stderr, flush=True)
-        found.append({"name": name} | json.loads(done.stdout.splitlines()[-1]))
+        found.append({"name": name} | made)
     return found
 
 
-def compare(rows: list[dict[str, Any]], first: str) -> None:
-    """Say of each system how many of its labels are those of the ``first``, and drop the labels."""
-    (labels,) = [row["labels"] for row in rows if row["name"] == first]
-    for row in rows:
-        own = row.pop("labels")
-        alike = [own[post] == label for post, label in labels.items()]
-        row["agrees_with_loop"] = sum(alike) / len(alike)
+def beside(
+    benchmark: str, specs: Mapping[str, dict], rows: list[dict], ratio: str, speed: str
+) -> list[dict[str, Any]]:
+    """Measurements of all systems, each with its ``ratio`` to the first of them in ``speed``.
+
+    Of labels only how many are the first one's is kept.  The last system is ours: it is needed.
+    """
+    found = run(benchmark, specs, rows, (next(iter(specs)), list(specs)[-1]))
+    labels = found[0].get("labels")
+    for row in found:
+        row[ratio] = row[speed] / found[0][speed]
+        if own := row.pop("labels", None):
+            row["agrees_with_loop"] = sum(own[k] == v for k, v in labels.items()) / len(labels)
+    return found
 
 
 def command(about: str, posts: int, model: str) -> argparse.ArgumentParser:
@@ -146,9 +152,15 @@ def unshared_tokens(model: str, conversations: list[list[dict]], prefill: str = 
     return sum(map(len, ids)) / len(ids) - len(os.path.commonprefix(ids))
 
 
-def save(run: Run, benchmark: str, result: dict[str, Any]) -> None:
-    """``outputs/<run>/bench_<benchmark>.json`` with the machine; the run's benchmarks are shown."""
-    result = {"engines": result.pop("engines"), **result, "machine": environment()}
+def save(
+    run: Run, benchmark: str, found: list[dict], ratio: str, limit: dict, fraction: float, **more
+) -> None:
+    """``outputs/<run>/bench_<benchmark>.json`` with the machine; the run's benchmarks are shown.
+
+    found and ratio: as of ``beside``; limit: the roofline, of which ours reaches that fraction.
+    """
+    result = {"engines": found, ratio: found[-1][ratio], "roofline": limit}
+    result |= {"roofline_fraction": fraction} | more | {"machine": environment()}
     path = run.folder / f"bench_{benchmark}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(tables.to_json(result), encoding="utf-8")

@@ -21,22 +21,22 @@ from hsd_utils.bench import inference, systems
 from hsd_utils.paths import Run
 
 TEACHER = "Qwen2.5-Coder-1.5B-Instruct"
-LOOP, OURS = "released loop", "openvino (ours)"
-AS_READ = "openvino as it comes, 48 at once"
+OURS = "openvino (ours)"
 PROFILE = "name posts seconds_per_post answer_tokens parse_rate agrees_with_gold".split()
 
 
 def specs(model: str, shots: int) -> dict[str, dict]:
     same = {"model": model, "prompt": {"shots": shots}}
     loop = {"engine": "transformers", "one_by_one": True, "max_tokens": 2048, "posts": 8}
+    batched = {"engine": "transformers", "settings": {"batch": 16}, "posts": 16}
     ours = {"engine": "openvino", "constrained": True}
+    as_read = ours | {"settings": {"as_read": True, "batch": 48}}
     server = {"engine": "openai", "constrained": True, "server_slots": 32, "posts": 64}
     return {
-        LOOP: same | loop,
-        "transformers, 16 at once": same
-        | {"engine": "transformers", "settings": {"batch": 16}, "posts": 16},
+        "released loop": same | loop,
+        "transformers, 16 at once": same | batched,
         "llama.cpp server, 32 at once": same | server,
-        AS_READ: same | ours | {"settings": {"as_read": True, "batch": 48}},
+        "openvino as it comes, 48 at once": same | as_read,
         OURS: same | ours,
     }
 
@@ -80,25 +80,16 @@ def roofline(model: str, unshared: float, answer: float, batch: int) -> dict[str
 
 def main(options: argparse.Namespace) -> None:
     rows = systems.sample(options.posts)
-    found = systems.run("teacher", specs(options.model, options.shots), rows, (LOOP, OURS))
-    by_name = {row["name"]: row for row in found}
-    loop, ours = by_name[LOOP], by_name[OURS]
-    for row in found:
-        row["ratio_to_released_loop"] = loop["seconds_per_post"] / row["seconds_per_post"]
-    systems.compare(found, LOOP)
+    ratio, all_specs = "ratio_to_released_loop", specs(options.model, options.shots)
+    found = systems.beside("teacher", all_specs, rows, ratio, "posts_per_second")
     asked = [prompts.teacher(row["text"], shots=options.shots) for row in rows]
-    own = systems.unshared_tokens(options.model, asked)
+    own, ours = systems.unshared_tokens(options.model, asked), found[-1]
     limit = roofline(options.model, own, ours["answer_tokens"], batch=64)
-    result = {
-        "engines": found,
-        "ratio_to_released_loop": ours["ratio_to_released_loop"],
-        "roofline": limit,
-        "roofline_fraction": limit["seconds_per_post"] / ours["seconds_per_post"],
-    }
+    fraction, more = limit["seconds_per_post"] / ours["seconds_per_post"], {}
     if options.profile:
         changed = systems.run("teacher", variants(options.model, options.shots), rows)
-        result["profile"] = [{key: row[key] for key in PROFILE} for row in changed]
-    systems.save(Run(options.run), "teacher", result)
+        more["profile"] = [{key: row[key] for key in PROFILE} for row in changed]
+    systems.save(Run(options.run), "teacher", found, ratio, limit, fraction, **more)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from hsd_utils.bench import systems
 from hsd_utils.paths import Run
 
 STUDENT, BATCH, LONGEST, WARM_STEPS = "SmolLM2-135M-Instruct", 8, 768, 4
-PLAIN, UNSLOTH, OURS = "TRL and PEFT", "Unsloth as it comes", "notebook 03 (ours)"
 LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "bias": "none"}
 REASON = "It speaks of a group of people and says what the writer thinks of them, in plain words."
 QUIET = {"save_strategy": "no", "report_to": "none", "disable_tqdm": True}
@@ -97,7 +96,7 @@ def _told(made: list[dict]):
     return Dataset.from_dict({"prompt": asked, "completion": answers})
 
 
-MAKERS = {PLAIN: _plain, UNSLOTH: _unsloth, OURS: _ours}
+MAKERS = {"TRL and PEFT": _plain, "Unsloth as it comes": _unsloth, "notebook 03 (ours)": _ours}
 
 
 def measure(*, name: str, model: str, rows: list[dict]) -> dict[str, Any]:
@@ -148,22 +147,15 @@ def measure(*, name: str, model: str, rows: list[dict]) -> dict[str, Any]:
 
 
 def main(options: argparse.Namespace) -> None:
-    specs = {name: {"model": options.model} for name in MAKERS}
-    found = systems.run("training", specs, systems.sample(options.posts), (PLAIN, OURS))
-    by_name = {row["name"]: row for row in found}
-    for row in found:
-        row["ratio_to_plain"] = row["tokens_per_second"] / by_name[PLAIN]["tokens_per_second"]
-    ours, limit = by_name[OURS], systems.machine_limits()
+    specs, speed = {name: {"model": options.model} for name in MAKERS}, "tokens_per_second"
+    rows = systems.sample(options.posts)
+    found = systems.beside("training", specs, rows, "ratio_to_plain", speed)
+    ours, limit = found[-1], systems.machine_limits()
     layers, embedding = systems.parameters(options.model)
     a_token = 4 * layers * ours["read_share"] + 4 * embedding * ours["answer_share"]
-    limit["tokens_per_second"] = limit["flops"] / a_token
-    result = {
-        "engines": found,
-        "ratio_to_plain": ours["ratio_to_plain"],
-        "roofline": limit,
-        "roofline_fraction": ours["tokens_per_second"] / limit["tokens_per_second"],
-    }
-    systems.save(Run(options.run), "training", result)
+    limit[speed] = limit["flops"] / a_token
+    fraction = ours[speed] / limit[speed]
+    systems.save(Run(options.run), "training", found, "ratio_to_plain", limit, fraction)
 
 
 if __name__ == "__main__":

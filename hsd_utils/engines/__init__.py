@@ -13,7 +13,7 @@ how P(hate) is read at the label token.
 import importlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -21,16 +21,8 @@ from typing import Any, Protocol
 
 from hsd_utils import models
 
-# Name -> module with a ``load`` function; imported on use, since each is heavy.
-ENGINES = {
-    "openai": "hsd_utils.engines.openai",
-    "openvino": "hsd_utils.engines.openvino",
-    "ray": "hsd_utils.engines.ray",
-    "released": "hsd_utils.engines.released",
-    "transformers": "hsd_utils.engines.transformers",
-}
-
-
+# Modules beside this one with a ``load`` function; imported on use, since each is heavy.
+ENGINES = ("openai", "openvino", "ray", "released", "transformers")
 NOTE = "note: "  # how a line begins that the pipeline passes on to its terminal
 # ``finish`` of a request that got no answer: not stored, so that a rerun tries again.
 UNANSWERED = ("too long", "failed")
@@ -120,5 +112,4 @@ def load(engine: str, model: str, **settings) -> Engine:
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}: one of {', '.join(ENGINES)}")
-    opener: Callable[..., Engine] = importlib.import_module(ENGINES[engine]).load
-    return opener(model, **settings)
+    return importlib.import_module(f"{__name__}.{engine}").load(model, **settings)

@@ -65,9 +65,12 @@ class OpenVINO:
         try:
             while running:
                 self.pipeline.step()
-                for job in [job for job in running if _done(job.handle)]:
-                    job.outputs.append(_read(job.handle))
-                    if job.outputs[-1] is None and not job.alone:
+                for job in list(running):
+                    if (status := job.handle.get_status()) == GenerationStatus.RUNNING:
+                        continue
+                    fits = status != GenerationStatus.IGNORED  # into the cache
+                    job.outputs.append(job.handle.read_all()[0] if fits else None)
+                    if not fits and not job.alone:
                         running.remove(job)
                         aside.append(job.request)
                         continue
@@ -120,8 +123,7 @@ class OpenVINO:
         if request.choices:
             job.handle = self._choose(job)
         else:
-            config = self._config(request.max_tokens, schema=request.schema)
-            job.handle = self._submit(prompt, config)
+            job.handle = self._submit(prompt, self._config(request.max_tokens, request.schema))
         return job
 
     def _choose(self, job: "_Job"):
@@ -163,23 +165,13 @@ class OpenVINO:
 
 @dataclass(eq=False)
 class _Job:
-    """A request on its way: one output for each choice, or one in all."""
+    """A request on its way: one output for each choice, or one in all; None: it did not fit."""
 
     request: Request
     prompt: str
     alone: bool  # nothing runs beside it
     handle: Any = None
     outputs: list[Any] = field(default_factory=list)
-
-
-def _read(handle):
-    """The output of a finished request; None when the prompt did not fit into the cache."""
-    ignored = handle.get_status() == GenerationStatus.IGNORED
-    return None if ignored else handle.read_all()[0]
-
-
-def _done(handle) -> bool:
-    return handle.get_status() != GenerationStatus.RUNNING
 
 
 def load(
@@ -199,8 +191,7 @@ def load(
     properties: OpenVINO's own, over those set here.
     Raises ValueError for a model without GGUF weights.
     """
-    path = models.fetch(model) if models.find(model).files else None
-    if path is None or path.suffix != ".gguf":
+    if not models.find(model).files or (path := models.fetch(model)).suffix != ".gguf":
         raise ValueError(f"{model} has no GGUF weights: use the transformers engine")
     identity = identify("openvino", "openvino-genai", model)
     if adapter is not None:

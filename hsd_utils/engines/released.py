@@ -17,7 +17,8 @@ class Released:
 
     batch, grammars, streams = 1, False, False
 
-    def __init__(self, identity: dict[str, Any], constrained: bool):
+    def __init__(self, model: str, *, identity: dict[str, Any], constrained: bool):
+        """``identity`` and ``constrained`` are those of the engine that answered."""
         self.identity, self.constrained, self.files = identity, constrained, []
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]:
@@ -29,6 +30,4 @@ class Released:
         return iter(())
 
 
-def load(model: str, *, identity: dict[str, Any], constrained: bool) -> Released:
-    """``identity`` and ``constrained`` are those of the engine that answered."""
-    return Released(identity, constrained)
+load = Released

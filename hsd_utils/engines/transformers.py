@@ -87,11 +87,10 @@ class Transformers:
         rest = {"input_ids": [ids[len(shared) :] for _, ids in batch]}
         padded = self.tokenizer.pad(rest, return_tensors="pt")
         ids = torch.tensor([shared] * len(batch), dtype=torch.long).reshape(len(batch), -1)
+        before = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         inputs = {
-            "input_ids": torch.cat([ids, padded["input_ids"]], 1).to(self.model.device),
-            "attention_mask": torch.cat([torch.ones_like(ids), padded["attention_mask"]], 1).to(
-                self.model.device
-            ),
+            name: torch.cat([part, padded[name]], 1).to(self.model.device)
+            for name, part in before.items()
         }
         if cache is not None:
             inputs["past_key_values"] = copy.deepcopy(cache)
@@ -105,9 +104,8 @@ class Transformers:
         if len(set(first)) < len(first):
             raise ValueError(f"choices {choices} begin with the same token: they cannot be weighed")
         inputs = self._padded(batch, shared, cache)
-        positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
         inputs["input_ids"] = inputs["input_ids"][:, len(shared) :]
-        positions = positions[:, len(shared) :]
+        positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)[:, len(shared) :]
         output = self.model(**inputs, position_ids=positions, logits_to_keep=1)
         shares = output.logits[:, -1, first].float().softmax(-1).tolist()
         return [
@@ -125,21 +123,16 @@ class Transformers:
             repetition_penalty=1.0,  # a model's own would punish quotes of the post
             pad_token_id=self.tokenizer.pad_token_id,
         )
-        answers = output[:, inputs["input_ids"].shape[1] :].tolist()
-        return [
-            self._answer(request, ids, tokens)
-            for (request, ids), tokens in zip(batch, answers, strict=True)
-        ]
-
-    def _answer(self, request: Request, prompt: list[int], tokens: list[int]) -> Answer:
+        written = output[:, inputs["input_ids"].shape[1] :].tolist()
         ends = self.model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
-        stop = next((i for i, token in enumerate(tokens) if token in ends), None)
-        kept = tokens if stop is None else tokens[:stop]
-        text = request.prefill + self.tokenizer.decode(kept, skip_special_tokens=True)
-        finish = "length" if stop is None else "stop"
-        written = len(kept) + (stop is not None)
-        return Answer(request.key, text, len(prompt), written, 0.0, finish)
+        answers = []
+        for (request, ids), tokens in zip(batch, written, strict=True):
+            stop = next((i for i, token in enumerate(tokens) if token in ends), None)
+            text = request.prefill + self.tokenizer.decode(tokens[:stop], skip_special_tokens=True)
+            ended = (len(tokens), 0.0, "length") if stop is None else (stop + 1, 0.0, "stop")
+            answers.append(Answer(request.key, text, len(ids), *ended))
+        return answers
 
 
 def load(model: str, *, batch: int = 16, adapter: Path | str | None = None, four_bit: bool = False):
@@ -152,18 +145,14 @@ def load(model: str, *, batch: int = 16, adapter: Path | str | None = None, four
     if four_bit and not gpu:
         raise ValueError("four_bit needs a CUDA GPU: leave it out on a CPU")
     source = models.torch_weights(model)
-    quantisation = None
-    if four_bit:
-        quantisation = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
-        )
+    nf4 = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.bfloat16}
     gc.collect()  # what an earlier model left on the card counts as taken until it is given back
     torch.cuda.empty_cache()
     loaded = AutoModelForCausalLM.from_pretrained(
         source,
         dtype=torch.bfloat16,
         device_map="auto" if gpu else None,
-        quantization_config=quantisation,
+        quantization_config=BitsAndBytesConfig(load_in_4bit=True, **nf4) if four_bit else None,
     )
     precision = "nf4" if four_bit else str(loaded.dtype).removeprefix("torch.")
     identity = identify("transformers", "transformers", model, precision=precision)

@@ -15,8 +15,8 @@ import random
 import re
 import unicodedata
 from functools import lru_cache
-from importlib.resources import files
 from itertools import chain, zip_longest
+from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
@@ -38,17 +38,15 @@ class Definition(NamedTuple):
 
 @lru_cache
 def _read(*name: str) -> str:
-    return files(__name__).joinpath(*name).read_text(encoding="utf-8").strip()
+    return Path(__file__).parent.joinpath(*name).read_text(encoding="utf-8").strip()
 
 
 def definitions() -> dict[str, Definition]:
     """The definitions of hate speech, by the names of their files."""
     found = {}
-    for file in sorted(files(__name__).joinpath("definitions").iterdir(), key=lambda f: f.name):
-        if not file.name.endswith(".txt"):
-            continue  # what JupyterLab leaves beside a file
+    for file in sorted(Path(__file__).parent.glob("definitions/*.txt")):
         text, _, source = _read("definitions", file.name).partition("\nSource:")
-        found[file.name.removesuffix(".txt")] = Definition(text.strip(), source.strip())
+        found[file.stem] = Definition(text.strip(), source.strip())
     return found
 
 
@@ -107,10 +105,8 @@ def _choose(shots: int, balance: float, order: str, seed: int) -> list[dict]:
         raise ValueError(f"order {order!r}: one of {', '.join(ORDERS)}")
     if shots < 0 or not 0 <= balance <= 1:
         raise ValueError(f"shots {shots}, balance {balance}: at least 0, and between 0 and 1")
-    number = {1: int(shots * balance + 0.5)}
-    number[0] = shots - number[1]
-    chosen = {}
-    for label, wanted in number.items():
+    chosen, hateful = {}, int(shots * balance + 0.5)
+    for label, wanted in ((1, hateful), (0, shots - hateful)):
         pool = [shot for shot in demonstrations() if shot["label"] == label]
         if wanted > len(pool):
             raise ValueError(
@@ -174,9 +170,8 @@ def shield(text: str, max_chars: int = MAX_CHARS) -> str:
     Each character is replaced by one character, so offsets are those of the original and
     ``verdict.locate`` finds quotes in it: what opens a template's token becomes ``‹`` or ``⟦``,
     control characters a space, lone surrogates U+FFFD.  Emoticons such as ``<3``, emoji and
-    right-to-left text stay.  So do line breaks and plain words such as "### Instruction:" or
-    "User:", which mean nothing to templates with tokens of their own; that orders inside a post
-    are data is said by the teacher's instruction.
+    right-to-left text stay, and so do line breaks and plain words such as "User:", which mean
+    nothing to templates with tokens of their own.
     """
     text = _OPENERS.sub(lambda m: "⟦" if m[0] in "[［" else "‹", text[: max_chars + 32])
     text = text.translate(_STRAYS)

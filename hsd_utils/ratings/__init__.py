@@ -35,8 +35,7 @@ _NAMED = 10  # faults named in one error
 @lru_cache
 def rubric() -> dict:
     """What raters are told: warning, consent, support, questions, answers, examples, checks."""
-    text = (files("hsd_utils.ratings") / "rubric.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    return yaml.safe_load((files(__name__) / "rubric.yaml").read_text(encoding="utf-8"))
 
 
 def sessions(items: list[dict]) -> dict[str, int]:

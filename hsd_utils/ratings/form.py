@@ -56,7 +56,8 @@ class Form:
         for event in self.events:
             if any(event[name] != value for name, value in self.head.items()):
                 raise ValueError(f"{path.name} is of another rater or sheet: give each a file")
-        answered = {_place(e) for e in self.events if e["event"] == "answer"}
+        given = [event for event in self.events if event["event"] == "answer"]
+        answered = {(e["item"], e["side"], e["question"]) for e in given}
         self.open = [place for place in self.places if place not in answered]
         self.back = None  # a place gone back to
         self.stopped, self.revealed = False, None  # revealed: an item
@@ -168,10 +169,6 @@ class Form:
 
 def _support() -> str:
     return escape(" ".join(rubric()["support"]))
-
-
-def _place(event: dict) -> tuple[str, str, str]:
-    return event["item"], event["side"], event["question"]
 
 
 def _written(event) -> bool:

@@ -5,8 +5,6 @@ yes: what most of them say, and of two that differ the worse.  Only yes counts a
 correct.  A share is given on the sheet as it was rated and, by the weights of the key, for the
 population it was drawn from; a weighted count stands for (sum w)^2 / sum w^2 posts (Kish 1965).
 
-Simulated ratings may be looked at like real ones; every row made of them says what they are.
-
     rated = results.collect(stage.run, items)
     found = results.measure(rated, key, margin=0.1)
 """
@@ -46,16 +44,16 @@ def measure(rated: pd.DataFrame, key: list[dict], margin: float) -> dict:
     if set(rated["sheet"]) != {key[0]["sheet"]}:
         raise ValueError(f"the key is of sheet {key[0]['sheet']}, the ratings of another")
     kind, long = ratings.kind(rated), _long(rated, key)
-    posts = long[long["check"].isna()]
+    posts, judged = long[long["check"].isna()], joined(rated, key)
     pair = sorted(next(row["right"] for row in key if row["check"] is None))  # student first
     checks = _attention(long).values()
     return {
         "kind": kind,
         "raters": int(rated["rater"].nunique()),
         "posts": int(posts["item"].nunique()),
-        "shares": [{"ratings": kind} | row for row in _shares(posts, pair)],
+        "shares": [{"ratings": kind} | row for row in _shares(judged, pair)],
         "agreement": [{"ratings": kind} | row for row in _agreement(posts)],
-        "equivalence": [{"ratings": kind} | row for row in _equivalence(posts, pair, margin)],
+        "equivalence": [{"ratings": kind} | row for row in _equivalence(judged, pair, margin)],
         "attention": {part: sum(found[part] for found in checks) for part in ("passed", "of")},
     }
 
@@ -126,7 +124,9 @@ def exposure(rated: pd.DataFrame, items: list[dict], key: list[dict]) -> pd.Data
 def joined(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
     """One row an item, model and question; rank is the raters' lower median on SCALE, or NaN."""
     long = _long(rated, key)
-    return _judged(long[long["check"].isna()])
+    by = long[long["check"].isna()].groupby(["item", "model", "question"])
+    lower = by["rank"].agg(lambda ranks: ranks.quantile(0.5, interpolation="lower"))
+    return by[["weight", "both_right"]].first().join(lower).reset_index()
 
 
 def _long(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
@@ -141,13 +141,6 @@ def _long(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
     return long.drop(columns=list(SIDES))
 
 
-def _judged(posts: pd.DataFrame) -> pd.DataFrame:
-    """One row an item, model and question; rank is the raters' lower median, NaN if all skip."""
-    by = posts.groupby(["item", "model", "question"])
-    lower = by["rank"].agg(lambda ranks: ranks.quantile(0.5, interpolation="lower"))
-    return by[["weight", "both_right"]].first().join(lower).reset_index()
-
-
 def _subsets(judged: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     for question in QUESTIONS:
         for subset in SUBSETS:
@@ -160,8 +153,8 @@ def effective(weights: pd.Series) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
 
 
-def _shares(posts: pd.DataFrame, pair: list) -> Iterator[dict]:
-    for question, subset, rows in _subsets(_judged(posts)):
+def _shares(judged: pd.DataFrame, pair: list) -> Iterator[dict]:
+    for question, subset, rows in _subsets(judged):
         for model in pair:
             mine = rows[rows["model"] == model]
             given = mine.dropna(subset="rank")
@@ -205,9 +198,9 @@ def _mean(pairs: dict[str, float | None]) -> dict:
     return dict(zip(("value", "low", "high"), ends, strict=True)) | {"pairs": len(known)}
 
 
-def _equivalence(posts: pd.DataFrame, pair: list, margin: float) -> Iterator[dict]:
+def _equivalence(judged: pd.DataFrame, pair: list, margin: float) -> Iterator[dict]:
     a, b = pair
-    for question, subset, rows in _subsets(_judged(posts)):
+    for question, subset, rows in _subsets(judged):
         rows = rows.assign(yes=(rows["rank"] == SCALE.index("yes")).where(rows["rank"].notna()))
         wide = rows.pivot(index="item", columns="model", values="yes")
         wide = wide.reindex(columns=pair).dropna().astype(bool)

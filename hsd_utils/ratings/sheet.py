@@ -59,9 +59,9 @@ def draw(
     table = sample.set_index("id")
     right = pd.DataFrame({m: rows["predicted"][table.index] for m, rows in said.items()})
     right = right.eq(table["label"], axis=0)
-    strata = pd.Series(
-        {post: _stratum(table["label"][post], right.loc[post]) for post in right.index}
-    )
+    strata = table["label"].map(dict(enumerate(WORDS)))
+    for model in models:
+        strata = strata + f", {model} " + np.where(right[model], "right", "wrong")
     sizes = strata.value_counts().sort_index()
     taken = _evenly(sizes, min(n, len(sample)))
     weights = sizes / sizes.sum() * taken.sum() / taken
@@ -83,11 +83,6 @@ def draw(
 
 
 _CHECKED = {"right": "yes", "wrong": "no"}  # which answer of a check is to be rated how
-
-
-def _stratum(label: int, right: pd.Series) -> str:
-    words = [f"{model} {'right' if is_right else 'wrong'}" for model, is_right in right.items()]
-    return ", ".join([WORDS[label], *words])
 
 
 def _evenly(sizes: pd.Series, n: int) -> pd.Series:

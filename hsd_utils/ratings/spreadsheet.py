@@ -58,9 +58,8 @@ def write(items: list[dict], path: Path, rater: str, given: pd.DataFrame | None 
         writer.writeheader()
         for item in items:
             for side in SIDES:
-                row = head | {SESSION: str(session[item["item"]])}
-                row |= {"item": item["item"], "side": side}
-                row |= _shown(item, side)
+                row = head | {"item": item["item"], "side": side} | _shown(item, side)
+                row[SESSION] = str(session[item["item"]])
                 answers = done.get((item["item"], side), {})
                 row |= {question: answers.get(question) or "" for question in QUESTIONS}
                 row = {name: neutralise(cell) for name, cell in row.items()}

@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import paths, posts
+from hsd_utils import corpus, paths, posts
 from hsd_utils.readers import files, metahate, public, tables
 
 LABEL_MAPPINGS = {
@@ -30,8 +30,6 @@ LABEL_MAPPINGS = {
 
 def embedded() -> tuple[pd.DataFrame, dict]:
     """The synthetic posts that come with this project; its writing styles are its sources."""
-    from hsd_utils import corpus
-
     table = corpus.build()
     return table, {"read": len(table), "dropped": {}, "undecodable": 0}
 

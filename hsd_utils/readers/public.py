@@ -117,14 +117,14 @@ def spans(tokens: list[str], marks: list[list[int]]) -> list[list[int]]:
     """
     marks = [mark for mark in marks if len(mark) == len(tokens)]
     found, start = [], 0
-    for position, token in enumerate(tokens):
-        marked = sum(mark[position] for mark in marks)
-        if marked and token and 2 * marked >= len(marks):
+    for token, *votes in zip(tokens, *marks, strict=True):
+        end = start + len(token)
+        if token and any(votes) and 2 * sum(votes) >= len(votes):
             if found and found[-1][1] == start - 1:
-                found[-1][1] = start + len(token)
+                found[-1][1] = end
             else:
-                found.append([start, start + len(token)])
-        start += len(token) + 1
+                found.append([start, end])
+        start = end + 1
     return found
 
 

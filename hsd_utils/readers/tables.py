@@ -28,9 +28,7 @@ _BLOCK_BYTES = 1 << 24
 csv.field_size_limit(_BLOCK_BYTES)
 
 
-def own(
-    path: Path, text_column: str = "text", label_column: str = "label"
-) -> tuple[pd.DataFrame, dict]:
+def own(path: Path, text_column: str, label_column: str) -> tuple[pd.DataFrame, dict]:
     """Posts of one's own: text and label, and by their names ids, groups and what else is known.
 
     Labels are 0 and 1, or the words hate, offensive and normal: these come back as ``class``,
@@ -58,10 +56,9 @@ def load(
     """The ``needed`` columns of a file, and those of ``wanted`` that it has.
 
     Returns the frame (of text, for a delimited file; its index counts the file's rows from 0, those
-    dropped too) and counts: rows ``read``, rows ``dropped``
-    by reason, rows with ``undecodable`` bytes, ``file`` and ``sha256``.  Raises
-    FileNotFoundError, or ValueError for an empty file, missing columns, an unknown ending or a
-    file that cannot be parsed.
+    dropped too) and counts: rows ``read``, rows ``dropped`` by reason, rows with ``undecodable``
+    bytes, ``file`` and ``sha256``.  Raises FileNotFoundError, or ValueError for an empty file,
+    missing columns, an unknown ending or a file that cannot be parsed.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: check the path and the folder it starts in")
