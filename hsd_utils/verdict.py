@@ -22,6 +22,7 @@ from rapidfuzz import fuzz
 
 LABELS = ("False", "True")  # the words of an answer, indexed by label
 REASONS = ("empty", "not json", "no label", "bad label", "bad explanations", "contradiction")
+MAX_ITEMS, MAX_LENGTH = 3, 200  # explanations, and characters of their parts, under a schema
 FUZZY_SCORE = 90.0  # rapidfuzz's partial ratio, 0 to 100
 FUZZY_LENGTH = 10  # characters; shorter quotes resemble something nearly everywhere
 
@@ -77,24 +78,17 @@ class Quote:
     whole: bool = False
 
 
-def json_schema(
-    label_first: bool = True,
-    label: int | None = None,
-    max_explanations: int = 3,
-    max_input: int = 200,
-    max_explanation: int = 200,
-) -> dict:
+def json_schema(label_first: bool = True, label: int | None = None) -> dict:
     """The schema for constrained decoding, its keys in the order in which a model writes them.
 
     With ``label`` no other is allowed: an explanation of a given verdict.  Lengths are in
     characters, bounded so that an answer ends.  White space between the parts is not, and a
     model may run on in it.
     """
-    text = {"type": "string", "minLength": 1}
-    item = {"input": {**text, "maxLength": max_input}}
-    item["explanation"] = {**text, "maxLength": max_explanation}
+    text = {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH}
+    item = {"input": text, "explanation": text}
     words = {"type": "string", "enum": list(LABELS) if label is None else [word(label)]}
-    listed = {"type": "array", "items": closed(item), "minItems": 1, "maxItems": max_explanations}
+    listed = {"type": "array", "items": closed(item), "minItems": 1, "maxItems": MAX_ITEMS}
     keys = {"hate_speech": words, "explanations": listed}
     return closed(keys if label_first else dict(reversed(keys.items())))
 
@@ -208,8 +202,13 @@ def locate(quote: str, text: str) -> Quote:
 
 
 def _find(needle: str, hay: str) -> int:
-    match = regex.search(rf"(?<!\w){regex.escape(needle)}(?!\w)", hay)  # \w has vowel signs too
-    return match.start() if match else hay.find(needle)
+    first = hay.find(needle)
+    # Not in one pattern: in one letter, repeated, that reads the whole needle at every place.
+    for begin in regex.finditer(r"(?<!\w)", hay) if first >= 0 else ():  # \w has vowel signs too
+        end = begin.start() + len(needle)
+        if hay.startswith(needle, begin.start()) and not regex.match(r"\w", hay[end : end + 1]):
+            return begin.start()
+    return first
 
 
 def _alike(needle: str, hay: str) -> tuple[int, int, str | None]:

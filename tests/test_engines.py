@@ -125,9 +125,10 @@ def test_no_request_no_answer_and_one_answer_a_request_when_kinds_are_mixed(engi
     assert {a.key for a in answers if a.finish == "choices"} == set("01")
 
 
-def test_a_schema_holds_and_so_does_a_given_label(openvino):
-    requests = write(POSTS[:3], schema=verdict.json_schema(max_input=30, max_explanation=30))
-    given = verdict.json_schema(label=1, label_first=False, max_input=30, max_explanation=30)
+def test_a_schema_holds_and_so_does_a_given_label(openvino, monkeypatch):
+    monkeypatch.setattr(verdict, "MAX_LENGTH", 30)
+    requests = write(POSTS[:3], schema=verdict.json_schema())
+    given = verdict.json_schema(label=1, label_first=False)
     requests += [Request("given", prompts.student(POSTS[0]), schema=given)]
     finished = [a for a in openvino(requests) if a.finish == "stop"]
     assert len(finished) >= 3  # a small model may run on in white space

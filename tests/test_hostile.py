@@ -5,7 +5,6 @@ import json
 import random
 
 import pytest
-from conftest import FULL
 from test_detect import rows
 from test_prompts import HOSTILE, cached_tokenizers
 from tokenizers import Tokenizer
@@ -13,7 +12,7 @@ from tokenizers import Tokenizer
 from hsd_utils import prompts
 from hsd_utils.detect import main
 
-POSTS = 500 if FULL else 100
+POSTS = 500
 PIECES = [
     *HOSTILE,
     "=HYPERLINK(1)",

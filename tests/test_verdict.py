@@ -24,10 +24,10 @@ def test_what_is_written_is_read_back(label, given_explanations, label_first):
 
 @pytest.mark.parametrize("label_first", [True, False])
 def test_schema_takes_what_is_written_and_bounds_it(label_first):
-    schema = verdict.json_schema(label_first, max_explanations=2, max_input=5)
+    schema = verdict.json_schema(label_first)
     assert (list(schema["properties"])[0] == "hate_speech") == label_first
     jsonschema.validate(json.loads(verdict.write(1, PAIR, label_first)), schema)
-    for bad in (PAIR * 3, [{"input": "sixsix", "explanation": "b"}], []):
+    for bad in (PAIR * 4, [{"input": 201 * "x", "explanation": "b"}], []):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(json.loads(verdict.write(1, bad)), schema)
     assert verdict.json_schema(label=0)["properties"]["hate_speech"]["enum"] == ["False"]
