@@ -15,7 +15,7 @@ FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help run reference study test test-full test-browser test-label-studio bench more lab \
+.PHONY: help run reference study confirmation test test-full test-browser test-label-studio bench more lab \
 	venv clean
 help:
 	@echo "make run        the demonstration on a laptop, posts to figures"
@@ -27,6 +27,7 @@ help:
 	@echo "make lab        JupyterLab on the project's kernel"
 	@echo "make reference  the larger run on public data sets (hours)"
 	@echo "make study      the ablations of the reference run, MINUTES=25 at a time"
+	@echo "make confirmation  its claims C2, C3 and C4 on posts that nobody has read (hours)"
 	@echo "make venv       only the set-up"
 	@echo "make clean      remove runs that are not committed and tools' caches"
 
@@ -43,6 +44,17 @@ RUN ?= reference
 study: $(READY)
 	$(PY) -m hsd_utils.study $(RUN) --minutes $(MINUTES) $(ARGS)
 	$(PY) -m hsd_utils.pipeline reference --run $(RUN) --only 08
+
+# On new posts: the reference run's students, as far as they are at hand (03 trains the others),
+# and the study's cells of the three claims.
+confirmation: $(READY)
+	$(PY) -m pip install --quiet --no-deps -r requirements-peers.txt
+	mkdir -p outputs/confirmation
+	if [ -d outputs/reference/students ]; then \
+	cp -Rn outputs/reference/students outputs/confirmation; fi
+	$(PY) -m hsd_utils.pipeline confirmation --only 01 --only 02 --only 03 --only 04
+	$(PY) -m hsd_utils.study confirmation --grid confirmation.yaml
+	$(PY) -m hsd_utils.pipeline confirmation --only 08
 
 # Two files at once, each whole in one process, which has one core for torch: with more threads
 # than cores they mostly wait for one another.

@@ -19,8 +19,6 @@ import pandas as pd
 from hsd_utils import near_duplicates
 
 OVER_LONG = 10_000  # characters; such posts are kept, but counted
-POOL = 4  # posts looked at for each one asked for
-
 # Control characters that are not white space, and invisible ones that hide or reorder text.
 # Joiners and direction marks stay: emoji, Persian and Hebrew need them.
 CONTROL = re.compile(
@@ -91,12 +89,14 @@ def draw(
     only: dict[str, list[str]] | None = None,
     read_before: Iterable[str] = (),
     anywhere: bool = True,
+    looked_at: int = 4,
 ) -> tuple[dict[str, pd.DataFrame], dict]:
     """Samples of the asked sizes, by split, and counts; see ``quotas`` for how sizes are shared.
 
     The last split takes nothing like ``read_before``, ids that earlier work evaluated on (unless
-    ``anywhere``, only those looked at).  The same posts, sizes and seed give the same samples,
-    whatever the order of rows.  Raises ValueError for too few posts or clusters too large to split.
+    ``anywhere``, only those looked at: ``looked_at`` for each one asked for).  The same posts and
+    seed give the same samples, whatever the order of rows.  Raises ValueError for too few posts or
+    clusters too large to split.
     """
     if table["label"].nunique() < 2:
         raise ValueError(
@@ -118,7 +118,7 @@ def draw(
 
     order = np.argsort(_numbers(f"{seed} {name}" for name in table["id"].tolist()), kind="stable")
     ranks = cell.iloc[order].groupby(cell.iloc[order]).cumcount().to_numpy()
-    order = order[ranks < POOL * needed.sum(axis=1)[cell.iloc[order]]]
+    order = order[ranks < looked_at * needed.sum(axis=1)[cell.iloc[order]]]
     pool, cell = table.iloc[order].reset_index(drop=True), cell.iloc[order].to_numpy()
     before = (table if anywhere else pool)[lambda rows: rows["id"].isin(list(read_before))]
     cluster, known, pairs = near_duplicates.clustered(pool, before, near_duplicate)
@@ -135,7 +135,8 @@ def draw(
         short = {s: int(n) for s, n in zip(splits, missing.sum(axis=0), strict=True) if n}
         raise ValueError(
             f"posts missing after the draw: {short}. The largest cluster has {largest} posts: "
-            f"ask for smaller samples, add posts, or raise near_duplicate ({near_duplicate})"
+            f"ask for smaller samples, add posts, raise near_duplicate ({near_duplicate}) or "
+            f"looked_at ({looked_at})"
         )
     rows = dict(zip(splits, map(np.sort, chosen), strict=True))
     samples = {split: pool.iloc[rows[split]].reset_index(drop=True) for split in splits}

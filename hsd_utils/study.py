@@ -1,8 +1,8 @@
 """The ablation study: a grid of trainings, one factor at a time, most telling cells first.
 
-The grid is data, ``notebooks/study.yaml``.  Each finished cell is at once a line in the run's
-``study/results.jsonl``, so that a killed study repeats none.  Cells are judged on ``dev``, with
-``cal``'s best threshold; of ``eval`` final cells get the texts, 08 alone the labels (ledger).
+The grid is data, ``notebooks/study.yaml`` or another beside it.  Each finished cell is at once a
+line in the run's ``study/results.jsonl``, so that a killed study repeats none.  Cells are judged on
+``dev``, with ``cal``'s best threshold; of ``eval`` final cells get the texts, 08 alone the labels.
 
     python -m hsd_utils.study reference --minutes 25
 """
@@ -57,9 +57,8 @@ JUDGED = ("macro_f1", "roc_auc")
 
 
 def read(path: Path = FILE) -> dict[str, Any]:
-    """The grid: posts, cells in the order of work, finals, and ``beside``.
-
-    beside: factor -> cells of other factors that its figure shows too.
+    """The grid: posts, cells in the order of work, finals; beside: factor -> cells of other
+    factors that its figure shows too.
 
     A cell, once a seed, has name, factor, seed, final, ``differs`` (from the baseline) and
     ``changes`` (what notebook 03's parameters do not give).  Raises ValueError, naming the
@@ -110,7 +109,7 @@ def _known(given, known, what: str) -> None:
         if name not in known:
             near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.4)
             meant = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            raise ValueError(f"study.yaml: {name!r} is not {what}; {meant}")
+            raise ValueError(f"the grid: {name!r} is not {what}; {meant}")
 
 
 def settings(run: Run, cell: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,10 +222,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("run", help="a run of which 01 to 04 are done")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no cell after these")
+    parser.add_argument("--grid", default=FILE.name, help="beside the notebooks (%(default)s)")
     parser.add_argument("--posts", type=int, help="of a cell of size 1 (default: study.yaml's)")
     options = parser.parse_args(arguments)
     try:
-        run, grid = Run(options.run), read()
+        run, grid = Run(options.run), read(paths.NOTEBOOKS / options.grid)
         size = options.posts or grid["posts"]
         finished(run, grid, size)  # what is wrong with the run is said before anything is locked
         with FileLock(run.folder / ".lock", timeout=0):

@@ -15,11 +15,12 @@ from hsd_utils import (
     rationales,
     readers,
     sampling,
+    study,
 )
 from hsd_utils.engines import ENGINES
 from hsd_utils.models import MODELS, check_licence
 
-NAMES = ("smoke", "demo", "reference", "paper", "paper-as-released")
+NAMES = ("smoke", "demo", "reference", "confirmation", "paper", "paper-as-released")
 profiles = pytest.mark.parametrize("name", NAMES)
 KINDS = {"gpu_gb": int, "memory_gb": int, "disk_gb": int, "hub": list, "data": list}
 
@@ -87,6 +88,16 @@ def test_the_reference_compares_what_the_plan_names():
     pairs = [p for c in ("C2", "C3") for p in analysis_plan.read()["confirmatory"][c]["pairs"]]
     measured = {"teacher", "base", *planned("reference")["04"]["compared"]}
     assert {b for _, b in pairs} <= measured
+
+
+def test_the_confirmation_is_of_the_reference_and_the_study():
+    one, other = planned("reference"), planned("confirmation")
+    assert other["01"]["kept_from"] == "reference" and other["01"]["seed"] != one["01"]["seed"]
+    assert other["02"] == one["02"] | {"run": "test"} and other["03"] == one["03"]
+    grid = study.read(paths.NOTEBOOKS / other["08"]["grid_file"])
+    known = {(c["name"], c["seed"]): c["changes"] for c in study.read()["cells"]}
+    assert all(cell["changes"] == known[cell["name"], cell["seed"]] for cell in grid["cells"])
+    assert {pair.get("plan") for pair in grid["finals"]} == {"C2", "C4", None}
 
 
 @profiles
