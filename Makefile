@@ -45,15 +45,17 @@ study: $(READY)
 	$(PY) -m hsd_utils.study $(RUN) --minutes $(MINUTES) $(ARGS)
 	$(PY) -m hsd_utils.pipeline reference --run $(RUN) --only 08
 
-# On new posts: the reference run's students, as far as they are at hand (03 trains the others),
-# and the study's cells of the three claims.
+# On new posts: the reference run's students (03 trains those that are not at hand anew), and the
+# study's cells of the three claims.
+OUT := $(or $(HSD_OUTPUTS),outputs)
 confirmation: $(READY)
 	$(PY) -m pip install --quiet --no-deps -r requirements-peers.txt
-	mkdir -p outputs/confirmation
-	if [ -d outputs/reference/students ]; then \
-	cp -Rn outputs/reference/students outputs/confirmation; fi
+	@mkdir -p $(OUT)/confirmation; cd $(OUT); \
+	if [ -d confirmation/students ]; then :; \
+	elif [ -d reference/students ]; then cp -R reference/students confirmation/students; \
+	else echo "No students in $(OUT)/reference: notebook 03 will train them (an hour)"; fi
 	$(PY) -m hsd_utils.pipeline confirmation --only 01 --only 02 --only 03 --only 04
-	$(PY) -m hsd_utils.study confirmation --grid confirmation.yaml
+	$(PY) -m hsd_utils.study confirmation --grid confirmation.yaml $(ARGS)
 	$(PY) -m hsd_utils.pipeline confirmation --only 08
 
 # Two files at once, each whole in one process, which has one core for torch: with more threads

@@ -10,11 +10,12 @@ seeds and posts, takes the place of a comparison of one training.
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
-from hsd_utils import claim_tests, provenance, tables
+from hsd_utils import claim_tests, paths, provenance, summary, tables
 from hsd_utils.paths import Run
 
 SAYS = {
@@ -35,6 +36,7 @@ SAYS = {
     "C12": "few-shot prompting works: demonstrations make the teacher's labels better",
     "C13": "open: other languages, how many demonstrations, human or machine rationales",
 }
+ON_EVAL = ("C1", "C2", "C2b", "C3", "C4", "C4a", "C4b", "C12")  # 06 and 07 may run on fewer
 FILE, PAGE = "claims.json", "claims.md"
 PAPER = ("llama-3-70b-instruct", "llama-3-8b-instruct")
 PAPER_EVAL = 1900  # posts: so many of its 2,001 a balanced sample can have
@@ -63,13 +65,29 @@ def collect(run: Run) -> list[dict[str, Any]]:
     if "C4a" in finals:  # the paper's way: rationales are for training
         finals = {"C4": finals["C4a"]} | finals
     rows = {claim: test(found) for claim, test in claim_tests.TESTS.items()} | finals
-    scale = scaled(found)
+    scale, anew = scaled(found), _anew(run)
     about = {claim: claim.split()[0] for claim in rows}  # "C4a (tokens)" is another test of C4a
     order = sorted(rows, key=lambda claim: ([*SAYS, about[claim]].index(about[claim]), claim))
     return [
-        {"claim": claim, "says": SAYS.get(about[claim], ""), **rows[claim], "scale": scale}
+        {"claim": claim, "says": SAYS.get(about[claim], ""), **rows[claim]}
+        | {"note": rows[claim]["note"] + anew.get(claim, ""), "scale": scale}
         for claim in order
     ]
+
+
+def _anew(run: Run) -> dict[str, str]:
+    """What runs that kept this one's samples (01.kept_from) found on posts of their own."""
+    told: dict[str, str] = {}
+    for page in sorted(paths.outputs().glob(f"*/{FILE}")):
+        with suppress(OSError, ValueError, KeyError):  # another's folder, half of a run
+            other = Run(page.parent.name)
+            if other.parameters("01_sampling").get("kept_from") != run.name:
+                continue
+            for row in json.loads(page.read_text(encoding="utf-8")):
+                if row["value"] is not None and row["claim"].split()[0] in ON_EVAL:
+                    found = f"; on the new posts of run {other.name}: {tables.interval(row)}, "
+                    told[row["claim"]] = told.get(row["claim"], "") + found + row["verdict"]
+    return told
 
 
 def _final(row: Mapping[str, Any], fresh: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -89,11 +107,12 @@ def scaled(found: Mapping[str, Any]) -> str:
     models = found.get("teacher", {}).get("model"), found.get("student", {}).get("base")
     drawn = found.get("sampling", {"sizes": {}, "read": {}})
     size, teacher, student = (drawn["sizes"].get("eval", 0), *(name or "none" for name in models))
+    sources = summary.evaluated_on(drawn)
     same = (_plain(teacher), _plain(student)) == PAPER
-    same &= "paper_eval" in drawn["read"] and size >= PAPER_EVAL
+    same &= sources == ["paper_eval"] and size >= PAPER_EVAL
     return (
         f"{'the paper' if same else 'scaled down'}: teacher {teacher}, student {student}, "
-        f"{size} evaluation posts of {', '.join(drawn['read']) or 'none'}"
+        f"{size} evaluation posts of {', '.join(sources) or 'none'}"
     )
 
 

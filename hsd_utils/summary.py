@@ -73,13 +73,19 @@ def describe(metrics: Mapping[str, Any]) -> str:
     return "\n\n".join(part.strip() for part in parts).strip()
 
 
+def evaluated_on(sampled: Mapping[str, Any]) -> list[str]:
+    """The sources of ``eval``, of 01's results: those that were read unless ``only`` names some."""
+    drawn = sampled.get("draw", {}).get("drawn", {}).get("eval", {})
+    return [source for source in sampled["read"] if source in drawn or not drawn]
+
+
 def headline(metrics: Mapping[str, Any]) -> str:
     """The samples and the table of models, as Markdown."""
     parts = []
     if "sampling" in metrics:
         sizes = ", ".join(f"{split} {n}" for split, n in metrics["sampling"]["sizes"].items())
-        sources = ", ".join(metrics["sampling"]["read"])
-        parts.append(f"Posts: {sizes}, balanced over {sources}. 95% intervals over posts.")
+        sources = ", ".join(evaluated_on(metrics["sampling"]))
+        parts.append(f"Posts: {sizes}; eval is balanced over {sources}. 95% intervals over posts.")
     if "models" in metrics:
         rows = [
             {"model": name, "labels from": found["supervision"]}

@@ -22,6 +22,7 @@ import pandas as pd
 from hsd_utils import (
     calibration,
     contamination,
+    earlier,
     encoder,
     faithfulness,
     narrowing,
@@ -33,7 +34,7 @@ from hsd_utils import (
     readers,
     scoring,
 )
-from hsd_utils.paths import SPLITS, Run, sha256
+from hsd_utils.paths import Run, sha256
 
 SOURCES = ("gold", "teacher", "teacher_median", "teacher_soft")
 MARKS = ("human", "quotes", "classifier")  # whose choice of words, all in one form
@@ -82,9 +83,8 @@ def posts_for(run: Run, settings: Mapping[str, Any], size: int) -> pd.DataFrame:
 def _further(run: Run, size: int) -> pd.DataFrame:
     asked = run.parameters("01_sampling")
     table = readers.again(asked)
-    samples = {split: posts.read_jsonl(run.sample(split)) for split in SPLITS}
     how = (asked["seed"], asked["near_duplicate"], asked["anonymise"])
-    drawn = contamination.unused(table, samples, size, *how)
+    drawn = contamination.unused(table, earlier.known(run), size, *how)
     if len(drawn) < size:
         raise ValueError(
             f"{size} further posts are wanted, {len(drawn)} are left: lower `size`, name more in 01"

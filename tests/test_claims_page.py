@@ -5,7 +5,7 @@ import json
 import pytest
 from test_claims import EMPTY, evaluated, measure, pair
 
-from hsd_utils import claims, summary
+from hsd_utils import claims, provenance, summary
 from hsd_utils.paths import Run
 
 
@@ -46,6 +46,23 @@ def test_the_page_has_every_claim_and_its_scale(run):
     assert (run.folder / "claims.md").read_text() == text and "| C13: open" in text
 
 
+def test_what_came_of_it_on_another_run_s_new_posts_stands_beside_it(run):
+    before = {row["claim"]: row["note"] for row in claims.collect(run)}
+    rows = [row | {"value": 0.02, "low": -0.01, "high": 0.05} for row in claims.collect(run)]
+    rows = [row | {"verdict": "inconclusive"} for row in rows if row["claim"] in ("C2b", "C4")]
+    rows.append(rows[0] | {"claim": "C4a", "value": None})
+    for name, kept in (("again", "toy"), ("another", "else")):
+        other = Run(name)
+        provenance.write_json(
+            other.stage_manifest("01_sampling"), {"parameters": {"kept_from": kept}}
+        )
+        provenance.write_json(other.folder / "claims.json", rows)
+    after = {row["claim"]: row["note"] for row in claims.collect(run)}
+    said = "; on the new posts of run again: 0.02 (-0.01–0.05), inconclusive"
+    assert {c for c in after if after[c] != before[c]} == {"C2b", "C4"}
+    assert all(after[claim] == before[claim] + said for claim in ("C2b", "C4"))
+
+
 def test_the_papers_models_on_the_papers_posts_are_not_scaled_down():
     drawn = {"sizes": {"eval": 1900}, "read": {"paper_eval": {}}}
     found = {"student": {"base": "unsloth/llama-3-8b-Instruct-bnb-4bit"}, "sampling": drawn}
@@ -54,6 +71,8 @@ def test_the_papers_models_on_the_papers_posts_are_not_scaled_down():
         assert claims.scaled(found)[:9] == "the paper"
     for other in ({"read": {"ethos": {}}}, {"sizes": {"eval": 60}}):
         assert claims.scaled(found | {"sampling": drawn | other})[:6] == "scaled"
+    drawn |= {"read": {"ethos": {}, "davidson": {}}, "draw": {"drawn": {"eval": {"ethos": {}}}}}
+    assert claims.scaled(found | {"sampling": drawn}).endswith("1900 evaluation posts of ethos")
 
 
 def test_what_06_measured_stands_beside_c5_and_decides_nothing(run):

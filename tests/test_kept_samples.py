@@ -3,10 +3,11 @@
 import cells
 import pytest
 
-from hsd_utils import paths, posts, provenance, sampling
+from hsd_utils import earlier, paths, posts, provenance, sampling
 from hsd_utils.paths import Run
 
 SIZES = {"distil_size": 24, "dev_size": 8, "cal_size": 8, "eval_size": 12}
+KEPT = {"run": "second", "kept_from": "first", "seed": 1, "looked_at": 30}
 
 
 @pytest.fixture
@@ -27,29 +28,44 @@ def listed(folder, name, known):
 
 def test_only_eval_is_drawn_and_nothing_in_it_is_like_an_earlier_post(first, tmp_path):
     cells.execute("01_sampling", run="other", **SIZES, seed=5)
-    drawn, read = ids(Run("other"), "distil"), ids(Run("other"), "eval")
-    asked = {"run": "second", "kept_from": "first", "eval_size": 14, "seed": 1, "looked_at": 30}
-    asked |= {"drawn_before": listed(tmp_path, "drawn", drawn)}
-    cells.execute("01_sampling", **asked, read_before=listed(tmp_path, "read", read))
+    read = listed(tmp_path, "read", ids(Run("other"), "distil"))
+    cells.execute("01_sampling", **SIZES | KEPT | {"eval_size": 14}, read_before=read)
     second = Run("second")
     for split in ("distil", "dev", "cal"):
         assert second.sample(split).read_bytes() == first.sample(split).read_bytes()
     known = {split: posts.read_jsonl(first.sample(split)) for split in paths.SPLITS}
-    known |= {f"other {s}": posts.read_jsonl(Run("other").sample(s)) for s in ("distil", "eval")}
+    known["other"] = posts.read_jsonl(Run("other").sample("distil"))
     new = posts.read_jsonl(second.sample("eval"))
     for sample in known.values():
         assert not sampling.overlap({"known": sample, "new": new})
-    assert new["label"].tolist().count(1) == 7 == len(new) / 2 and not ids(second, "eval") & ids(
-        first, "eval"
-    )
-    assert provenance.stale(second, "01_sampling", second.parameters("01_sampling")) is None
+    assert new["label"].tolist().count(1) == 7 == len(new) / 2
+    assert ids(first, "eval") <= set(earlier.known(second)["kept"]["id"])
+    parameters = second.parameters("01_sampling")
+    assert provenance.stale(second, "01_sampling", parameters) is None
     first.sample("cal").write_text("")
-    assert "changed" in provenance.stale(second, "01_sampling", second.parameters("01_sampling"))
+    assert "changed" in provenance.stale(second, "01_sampling", parameters)
 
 
-def test_what_is_left_out_is_not_drawn(first, tmp_path):
-    asked = {"run": "second", "kept_from": "first", "eval_size": 14, "looked_at": 30}
-    cells.execute("01_sampling", **asked)
-    again = listed(tmp_path, "left", ids(Run("second"), "eval"))
-    cells.execute("01_sampling", **asked | {"run": "third"}, left_out=again)
+def test_what_is_left_out_is_not_drawn_and_what_was_drawn_is_counted(first, tmp_path):
+    cells.execute("01_sampling", **SIZES | KEPT)
+    again = listed(tmp_path, "again", ids(Run("second"), "eval"))
+    cells.execute("01_sampling", **SIZES | KEPT | {"run": "third"}, left_out=again)
     assert ids(Run("third"), "eval") and not ids(Run("third"), "eval") & ids(Run("second"), "eval")
+    cells.execute("01_sampling", **SIZES | KEPT | {"run": "fourth"}, drawn_before=again)
+    assert ids(Run("fourth"), "eval") == ids(Run("second"), "eval")
+    drawn = Run("fourth").measured("01_sampling")["sampling"]["draw"]
+    assert drawn["eval_drawn_before"] == SIZES["eval_size"]
+
+
+def test_samples_that_would_not_go_together_are_refused(first):
+    asked = provenance.defaults("01_sampling") | SIZES | KEPT
+    assert set(earlier.samples("first", asked)) == set(paths.SPLITS)
+    wrong = {"run": "first", "dev_size": 10, "label_mapping": "toxic", "sources": ["ethos"]}
+    wrong["read_before_anywhere"] = False
+    said = ("another name", "dev_size is 8", "label_mapping was 'strict'", "corpus", "must be True")
+    with pytest.raises(ValueError) as refused:
+        earlier.samples("first", asked | wrong)
+    assert all(part in str(refused.value) for part in said)
+    first.sample("eval").unlink()
+    with pytest.raises(FileNotFoundError, match="run first has no samples here; make them"):
+        earlier.samples("first", asked)

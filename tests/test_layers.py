@@ -12,7 +12,7 @@ from hsd_utils.paths import REPOSITORY
 
 # From the bottom up.  A module may import from its own layer and from those before it.
 LAYERS = {
-    "data": "paths machine posts readers near_duplicates sampling corpus",
+    "data": "paths machine posts readers near_duplicates sampling earlier corpus",
     "language": "verdict copying prompts spans redaction",
     "models": "download models export int8 engines store scoring objectives batches checkpoints "
     "training encoder classifiers baselines retrieval",

@@ -10,18 +10,19 @@ import pytest
 from hsd_utils import claims, pages, paths
 from hsd_utils.paths import Run
 
-BLOCKS = ("findings", "results", "claims", "benchmarks")
+RUNS = ("reference", "confirmation")
+BLOCKS = ("findings", "results", "claims", "benchmarks", "confirmation")
 
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     """The command, on a copy of the committed runs and of the pages it writes into."""
-    committed = Run("reference").folder
     for page in ("README.md", pages.CLUSTER):
         (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(paths.REPOSITORY / page, tmp_path / page)
     left_out = shutil.ignore_patterns("study", "samples")
-    shutil.copytree(committed, tmp_path / "outputs/reference", ignore=left_out)
+    for name in RUNS:
+        shutil.copytree(Run(name).folder, tmp_path / "outputs" / name, ignore=left_out)
     monkeypatch.setattr(paths, "REPOSITORY", tmp_path)
     monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path / "outputs"))
 
@@ -33,19 +34,19 @@ def command(tmp_path, monkeypatch):
 
 
 def test_what_is_committed_is_what_the_files_say(command, tmp_path):
-    folder, here = Run("reference").folder, paths.REPOSITORY
+    here, written = paths.REPOSITORY, ("README.md", "results.md", "claims.md", "claims.json")
     made = ["README.md", pages.CLUSTER]
-    made += [f"outputs/reference/{p}" for p in ("README.md", "results.md", "claims.md")]
-    made.append("outputs/reference/claims.json")
+    made += [f"outputs/{run}/{page}" for run in RUNS for page in written]
     before = {page: (here / page).read_text(encoding="utf-8") for page in made}
     readme = here / "README.md"
     for marker in BLOCKS:  # emptied, so that each must be written anew
         pages.tables.insert(readme, marker, "old")
-    for page in ("README.md", "results.md", "claims.md", "claims.json"):
-        (folder / page).unlink()
+    for page in made[2:]:
+        (here / page).unlink()
     command("reference")
-    assert readme.read_text(encoding="utf-8").count("\nold\n") == 4  # only when asked
-    command("reference", "--readme")
+    assert readme.read_text(encoding="utf-8").count("\nold\n") == len(BLOCKS)  # only when asked
+    for run in reversed(RUNS):  # what one says of the other is in the latter's claims
+        command(run, "--readme")
     after = {page: (here / page).read_text(encoding="utf-8") for page in made}
     assert [page for page in made if after[page] != before[page]] == []
 

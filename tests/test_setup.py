@@ -20,7 +20,8 @@ PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.+!]+)")
 TEXTS = ("Makefile", "requirements.txt", "requirements-gpu.txt", "environment.yml", "README.md")
 TESTS = sorted(Path(__file__).parent.glob("*.py"))
 TARGETS = ("run", "test", "test-full", "test-browser", "test-label-studio", "lab", "clean")
-TARGETS += ("reference", "venv")
+TARGETS += ("reference", "confirmation", "venv")
+COMMITTED = ("reference", "confirmation")  # runs
 
 
 def same(name):
@@ -208,15 +209,15 @@ def test_clean_spares_committed_runs_weights_and_the_environment(tmp_path):
     assert {name for name in left if not name.startswith(".git/")} == set(kept.split())
 
 
-def test_git_takes_the_reference_s_measures_and_no_post(tmp_path):
+def test_git_takes_the_committed_runs_measures_and_no_post(tmp_path):
     (tmp_path / ".gitignore").write_text(text(".gitignore"))
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     inside = "metrics.json manifest.json results.md figures/f1.pdf tables/f1.tex stages/04.json "
     inside += "study/results.jsonl study/0123456789abcdef.jsonl"
-    taken = [f"outputs/reference/{name}" for name in inside.split()]
+    taken = [f"outputs/{run}/{name}" for run in COMMITTED for name in inside.split()]
     inside = "samples/eval.jsonl rationales/dev.jsonl predictions/base.jsonl notebooks/01.ipynb "
     inside += "study/teacher-says-1.jsonl study/gold-0/adapter_config.json"
-    left = [f"outputs/reference/{name}" for name in inside.split()]
+    left = [f"outputs/{run}/{name}" for run in COMMITTED for name in inside.split()]
     taken += ["hsd_utils/corpus/words.yaml", "notebooks/01_sampling.ipynb"]
     left += ["outputs/demo/metrics.json", "outputs/reference/students/a-1/card.md", ".venv/x"]
     for name in taken + left + ["model.safetensors"]:

@@ -71,7 +71,7 @@ def test_everything_measured_is_there(run):
     for words in (
         "| teacher | none |",
         "| student | teacher | 0.72 (0.62–0.82)",
-        "distil 100, eval 80, balanced over corpus, ethos",
+        "distil 100, eval 80; eval is balanced over corpus, ethos",
         "| student - teacher | -0.09 (-0.19–0.01) | n/a | 0.034 | n/a | n/a | n/a |",
         "| explanations | teacher | student |",
         "| token f1 | 0.41 (0.31–0.52) | 0.33 (0.23–0.43) |",
