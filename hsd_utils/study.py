@@ -223,7 +223,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run", help="a run of which 01 to 04 are done")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no cell after these")
     parser.add_argument("--grid", default=FILE.name, help="beside the notebooks (%(default)s)")
-    parser.add_argument("--posts", type=int, help="of a cell of size 1 (default: study.yaml's)")
+    parser.add_argument("--posts", type=int, help="of a cell of size 1 (default: the grid's)")
     options = parser.parse_args(arguments)
     try:
         run, grid = Run(options.run), read(paths.NOTEBOOKS / options.grid)

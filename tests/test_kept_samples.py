@@ -1,5 +1,7 @@
 """Notebook 01 on top of an earlier run: its samples are taken over, `eval` alone is new."""
 
+import shutil
+
 import cells
 import pytest
 
@@ -10,10 +12,18 @@ SIZES = {"distil_size": 24, "dev_size": 8, "cal_size": 8, "eval_size": 12}
 KEPT = {"run": "second", "kept_from": "first", "seed": 1, "looked_at": 30}
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HSD_OUTPUTS", str(folder := tmp_path_factory.mktemp("drawn")))
+        cells.execute("01_sampling", run="first", **SIZES)
+    return folder
+
+
 @pytest.fixture
-def first(tmp_path, monkeypatch):
+def first(drawn, tmp_path, monkeypatch):
     monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path))
-    cells.execute("01_sampling", run="first", **SIZES)
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
     return Run("first")
 
 
