@@ -21,6 +21,7 @@ MEASURES = {"macro_f1": "predicted", "roc_auc": "p_hate"}
 BASELINE = "label_only"
 LEAD = {"comprehensiveness": "comprehensiveness", "above": "above chance"}
 TOGETHER = ("alone", "together", "gain", "ahead of the teacher")
+COPIED = ("as the teacher", "its errors repeated", "its right ones lost")
 ABOUT = ("name", "factor", "objective", "label_source", "supervision", "n", "tokens")
 Said = Mapping[str, Sequence[pd.DataFrame]]  # cell -> what each training said of the posts
 
@@ -110,6 +111,26 @@ def together(
         measured += _gain(label, one[0], each, resamples, seed), ahead
         made.append(about | dict(zip(TOGETHER, measured, strict=True)))
     return pd.DataFrame(made, columns=["cell", "labels from", "seeds", *TOGETHER])
+
+
+def copied(
+    rows: Sequence[Mapping], said: Said, dev: pd.DataFrame, teacher: str, resamples: int, seed: int
+) -> pd.DataFrame:
+    """Does a student repeat its teacher's errors, or make others?  A row a cell of several seeds.
+
+    rows: of ``summary``; teacher: a cell.  ``as the teacher``: verdicts that are its; ``its errors
+    repeated``: of the posts that it gets wrong, those that the student does too; ``its right ones
+    lost``: of those that it gets right, those that the student does not.  Means over trainings as
+    {value, low, high}, intervals over posts.
+    """
+    label, made, titles = dev["label"].to_numpy(), [], ["cell", "labels from", "seeds", *COPIED]
+    for row in (row for row in rows if len(row["seeds"]) > 1 and teacher in said):
+        (told,), each = (_values(said[name], "predicted") for name in (teacher, row["name"]))
+        same, wrong = (np.array(each) == told).mean(axis=0), (each != label).mean(axis=0)
+        of = same, wrong[told != label], wrong[told == label]
+        measured = (bootstrap.mean(values, resamples, seed) for values in of)
+        made.append([row["name"], row["supervision"], len(each), *measured])
+    return pd.DataFrame(made, columns=titles)
 
 
 def _gain(label, one, each, resamples: int, seed: int) -> dict[str, float]:

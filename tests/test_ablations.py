@@ -17,7 +17,7 @@ from hsd_utils import ablations, figures_study, ledger, predictions, statistics,
 def lab(lab, monkeypatch, tmp_path):
     (tmp_path / "study.yaml").write_text(GRID)
     grid = study.read(tmp_path / "study.yaml")
-    monkeypatch.setattr(study, "read", lambda: grid)
+    monkeypatch.setattr(study, "read", lambda *_: grid)
     return lab
 
 
@@ -46,7 +46,7 @@ def test_without_any_cell_it_shows_the_grid(lab):
 
 
 def test_an_unknown_cell_is_refused(lab):
-    with pytest.raises(AssertionError, match="no cell of study.yaml is called {'sfot'}"):
+    with pytest.raises(AssertionError, match="no cell of the grid is called {'sfot'}"):
         executed(["sfot"])
 
 

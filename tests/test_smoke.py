@@ -28,8 +28,8 @@ TABLES = "teacher_agreement evaluation comparisons per_source efficiency savings
 TABLES += "explanation_text plausibility faithfulness reasons hatexscore explanations_by "
 TABLES += "transfer functional targets groups prevalence robustness left_out contamination "
 TABLES += "per_target agreement ceiling languages functional_teacher policies breadth "
-TABLES += "study study_together study_finals ratings ratings_agreement ratings_equivalence "
-TABLES += "fresh study_finals_fresh"
+TABLES += "study study_together study_copied study_finals ratings ratings_agreement "
+TABLES += "ratings_equivalence fresh study_finals_fresh"
 REAL = ["-p", "01.sources=[davidson, ethos]"]
 MODELS = ("teacher", "base", "student")
 BASELINES = ("majority", "tfidf_svm", "tfidf_lr", "teacher_platt", "base_few_shot")

@@ -85,3 +85,17 @@ def test_04_s_pair_with_the_teacher_is_not_the_study_s_c2():
     others = [{"a": "student", "b": "teacher", "metric": "macro_f1", "p_value": 0.001}]
     table, plan = pd.DataFrame({"label": [0, 1]}), analysis_plan.read()
     assert ablations.finals(RUN, [], [], table, others, plan, 0) == ([], {})
+
+
+def test_errors_that_a_student_repeats_and_those_it_makes_itself():
+    dev = pd.DataFrame({"label": [0, 0, 1, 1, 1]})
+    verdicts = {"teacher": [[1, 0, 1, 0, 1]], "soft": [[1, 0, 1, 1, 1], [1, 1, 1, 0, None]]}
+    said = {name: [pd.DataFrame({"predicted": v}) for v in vs] for name, vs in verdicts.items()}
+    once = {"name": "once", "supervision": "teacher", "seeds": [0]}
+    rows = [once | {"name": "soft", "seeds": [0, 1]}, once]
+    (found,) = ablations.copied(rows, said, dev, "teacher", 50, 0).to_dict("records")
+    assert found["cell"] == "soft" and found["seeds"] == 2 and found["labels from"] == "teacher"
+    # Wrong are the teacher's first and fourth; the students: three of four times, and two of six.
+    values = [found[title]["value"] for title in ablations.COPIED]
+    assert values == pytest.approx([7 / 10, 3 / 4, 2 / 6])
+    assert ablations.copied(rows, said, dev, "", 50, 0).empty
