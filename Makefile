@@ -15,8 +15,8 @@ FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help run reference study confirmation test test-full test-browser test-label-studio bench more lab \
-	venv clean
+.PHONY: help run reference study confirmation test test-full test-browser test-label-studio bench \
+	more lab venv clean
 help:
 	@echo "make run        the demonstration on a laptop, posts to figures"
 	@echo "make test       style checks and all tests"
@@ -27,7 +27,7 @@ help:
 	@echo "make lab        JupyterLab on the project's kernel"
 	@echo "make reference  the larger run on public data sets (hours)"
 	@echo "make study      the ablations of the reference run, MINUTES=25 at a time"
-	@echo "make confirmation  its claims C2, C3 and C4 on posts that nobody has read (hours)"
+	@echo "make confirmation  its claims C2, C3 and C4 on new posts (hours)"
 	@echo "make venv       only the set-up"
 	@echo "make clean      remove runs that are not committed and tools' caches"
 
