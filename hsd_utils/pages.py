@@ -3,7 +3,8 @@
 What a run showed is told in words that fit its outcome alone, so they stand beside it, in a Jinja
 template, ``README.md.j2``, that looks up what was measured.  It becomes that folder's README.md;
 its block ``summary`` goes into the project's, too.  A template has ``metrics`` (metrics.json),
-``at(table, column, column=value, ...)`` for a value of ``tables/`` or ``claims.json``,
+``at(table, column, column=value, ...)`` for a value of ``tables/`` or ``claims.json`` (of another
+run, too: ``of="reference"``),
 ``claimed(verdict)``, the claims of the paper, C1 to C13, that have it, and the filters ``two``
 (0.77), ``ci`` (0.77 (0.74–0.80)) and ``percent`` (77%).
 
@@ -43,7 +44,7 @@ def findings(run: Run) -> tuple[str, str]:
     template = made.from_string(source.read_text(encoding="utf-8"))
     known = {
         "metrics": json.loads(run.metrics.read_text(encoding="utf-8")),
-        "at": lambda name, column, **where: _at(run, name, column, where),
+        "at": lambda name, column, of=run.name, **where: _at(Run(of), name, column, where),
         "claimed": lambda verdict: _claimed(run, verdict),
     }
     part = "".join(template.blocks["summary"](template.new_context(known)))

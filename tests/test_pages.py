@@ -77,8 +77,9 @@ def said(tmp_path, monkeypatch):
     """A template's text -> what becomes of it beside one table, metrics and a claim."""
     monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path))
     run = Run("tiny")
-    run.table("cases", "json").parent.mkdir(parents=True)
-    run.table("cases", "json").write_text(json.dumps(ROWS))
+    for table in (run.table("cases", "json"), Run("other").table("cases", "json")):
+        table.parent.mkdir(parents=True)
+        table.write_text(json.dumps(ROWS if run.folder in table.parents else [{"posts": 9}]))
     run.metrics.write_text(json.dumps({"share": 0.125}))
     rows = [{"claim": claim, "verdict": "supported"} for claim in ("C1", "C2b", "C10")]
     (run.folder / claims.FILE).write_text(json.dumps(rows))
@@ -96,9 +97,10 @@ def test_numbers_are_looked_up_and_shown_as_asked(said):
         "{{ at('cases', 'right', model='student') | ci }}, "
         "{{ at('cases', 'right', model='teacher') | two }}, {{ metrics.share | percent }}, "
         "{{ at('cases', 'posts', model='teacher') }}, {{ at('claims', 'verdict', claim='C1') }}, "
-        "{{ claimed('supported') | join(' ') }}, {{ claimed('inconclusive') | length }}"
+        "{{ claimed('supported') | join(' ') }}, {{ claimed('inconclusive') | length }}, "
+        "{{ at('cases', 'posts', of='other') }}"
     )
-    assert text.endswith("\n0.50 (0.25–0.75), 0.62, 12%, 8, supported, C1 C10, 0\n")
+    assert text.endswith("\n0.50 (0.25–0.75), 0.62, 12%, 8, supported, C1 C10, 0, 9\n")
 
 
 def test_the_summary_is_a_part_of_the_page(said):
