@@ -33,9 +33,9 @@ GROUPS = {
     "asylum seekers, foreigner, foreigners",
     "Black people": "black people, black person, black families, black family, black man, "
     "black men, black woman, black women, blacks, african, africans, african american, "
-    "african americans",
+    "african americans, black folk, black folks",
     "white people": "white people, white person, white man, white men, white woman, white women, "
-    "whites",
+    "white folk, white folks, whites",
     "Asian people": "asian, asians, chinese, japanese, korean, koreans, indian, indians",
     "Latin Americans": "latino, latinos, latina, latinas, hispanic, hispanics, mexican, mexicans",
     "Arabs": "arab, arabs, arabic",
@@ -57,15 +57,17 @@ NAMES = {name: group for group, names in GROUPS.items() for name in names.split(
 _GROUP = re.compile(rf"\b(?ai:{'|'.join(sorted(NAMES, key=len, reverse=True))})\b")
 
 # What an explanation concludes.  Denial outweighs words of attack: it has to name what it denies.
+# Who condemns all Muslims denies no hate: what is condemned or opposed must be no bare group.
 _NO_HATE = re.compile(
     r"\b(?:no|not an?|without an?y?) (?:\w+ ){0,2}(?:hate|attack|insult|threat|harm)"
     r"|\bnot (?!only|just)(?:\w+ ){0,3}(?:hate|hateful|attack\w*|target\w*|demean\w*|insult\w*"
     r"|groups?|protected|the writer's)\b|(?<!(?<!which )are )\bnot (?:\w+ ){0,3}people\b"
     r"|\bnot? (?!only|just)(?:\w+ ){0,3}(?:offens|derogat|discrimin|violen|contempt|degrad|dehuman)"
     r"|\bno (?:\w+ )?(?:groups?|one|people|person) (?:of people )?(?:\w+ )?(?:is|are)\b"
-    r"|\bno protected group|\bnobody (?:is|was)\b|\bno[nt]-?hateful|\bdefen[ds]\w*|\breject\w*"
-    r"|\bcondemn\w*|\bcounter-speech|\boppos(?:es|ing)|\bspeaks (?:well|proudly)|\bstands up"
-    r"|\bprais\w+\b(?! (?:\w+ ){0,4}(?:attack|death|harm|kill|murder|violen))|\bneutral\b"
+    r"|\bno protected group|\bnobody (?:is|was)\b|\bno[nt]-?hateful|\bdefen[ds]\w*|\bstands up"
+    rf"|\b(?:condemn\w*|oppos(?:es|ing)|reject\w*)\b(?! (?:all |the )?{_GROUP.pattern}"
+    r"(?: (?:and|as|for)\b|\.|$))|\bcounter-speech|\bspeaks (?:well|proudly)"
+    r"|\bprais\w+\b(?! (?:\w+ ){0,4}(?:attack|death|genocid|harm|kill|murder|violen))|\bneutral\b"
     r"|\bdemands? (?:\w+ ){2,4}same rights|\b(?:attacks?|against|demeans?) (?:no|nobody|any)\b"
     r"|\bnothing (?:\w+ ){0,2}(?:bad|against|hateful)|\bwithout (?:\w+ ){0,2}(?:sharing|attack\w*)"
     r"|\bpositive\b|\btakes the side|\bin jest\b|\bwas wrong\b|\bhonest question|\bgiven up\b"
@@ -76,11 +78,11 @@ _HATE = re.compile(
     r"\bhate(?:ful|red|s)?\b|\bdehuman\w+|\bdemean\w*|\bdegrad\w+|\binferior\w*|\bbelow other"
     r"|\bexclu\w+|\bstereotyp\w+|\bscapegoat\w*|\bcontempt\w*|\bdisgust\w*|\battack\w*|\binsult\w*"
     r"|\bthreat\w*|\bviolen\w+|\bincit\w+|\bdiscriminat\w+|\bderogat\w+|\boffensive\w*|\bconspir\w+"
-    r"|\bplot\b|\bblam\w+|\baccus\w+|\bmock\w*|\bharm\w*|\bhostil\w+|\bprejudic\w+|\bracis\w+"
+    r"|\bplot\b|\bblam\w+|\baccus\w+|\bmock\w*|\bharm\w*|\bhostil\w+|\bprejudic|\bracis|\bgenocid"
     r"|\bsexis\w+|\bburden|\bdanger\w*|\bden(?:y|ies)\b|\bdriven out|\bshut\w* \w*|\bbad character"
-    r"|\bkept (?:out|apart)|\bless than human|\bare not (?:\w+ )?(?:people|human)|\bfewer rights"
+    r"|\bkept (?:out|apart)|\bless than human|\bare not (?:\w+ )?(?:people|human|equal)|\billness\b"
     r"|\bmyth\b|\blooks down|\bguilt|\bwish\w* death|\bcriminals?\b|\bunfit\b|\brefus\w+|\bunfair\b"
-    r"|\b(?:turns?|takes?) (?:\w+ ){1,5}away|\bimplies something bad|\billness\b|\buncivili",
+    r"|\b(?:turns?|takes?) (?:\w+ ){1,5}away|\bimplies something bad|\buncivili|\bfewer rights",
     re.I,
 )
 _SAID = re.compile(r"(?<!\w)(['\"]).+?\1(?!\w)|“[^”]*”|‘[^’]*’")  # a quotation is not the writer's
@@ -147,9 +149,8 @@ def features(sample: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
             found |= {"contradicts": np.nan if ends is None else float(ends != row.predicted)}
             found |= {"generic": float(often[reason.casefold()] > 1 or alone)}
             each = [e["explanation"] for e in row.explanations]
-            alike = process.cdist(
-                each, [*shown, post.text], processor=str.lower, score_cutoff=COPIED
-            )
+            known = [*shown, post.text]
+            alike = process.cdist(each, known, processor=str.lower, score_cutoff=COPIED)
             found |= {"copied": float(alike.any())}
         made.append(found)
     optional = ["length", "names_group", "contradicts", "generic", "copied"]

@@ -26,6 +26,7 @@ from hsd_utils.scoring import Classifier
 Scores = Callable[[str], np.ndarray]  # text -> how much each word speaks for hate (n_words,)
 CHANCE, BEST = "random", "leave-one-out"
 SILENT = "nothing is quoted"
+UNASKED = "not measured: these words were sought by comprehensiveness alone"
 
 
 def asking(classifier: Classifier) -> Ask:
@@ -106,7 +107,7 @@ def summary(rows: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
 
     Measures are {value, low, high} over posts, sufficiency over those of which words are marked;
     quotes_above is the mean difference in comprehensiveness of the quotes to this method on the
-    same posts.
+    same posts.  Of leave-one-out there is no sufficiency, see ``measure``.
     """
     wide = rows.pivot(index="post", columns="method", values="comprehensiveness")
     found = []
@@ -118,6 +119,8 @@ def summary(rows: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
             row[name] = bootstrap.mean(part[name], resamples, seed)
         if not part["words"].any():
             row["sufficiency"] = bootstrap.absent(SILENT)
+        elif method == BEST:
+            row["sufficiency"] = bootstrap.absent(UNASKED)
         above = bootstrap.mean(wide["quotes"] - wide[method], resamples, seed)
         itself = bootstrap.absent("the quotes themselves")
         found.append(row | {"quotes_above": itself if method == "quotes" else above})

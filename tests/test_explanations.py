@@ -26,6 +26,12 @@ STANCES = {
     "There is no derogatory language here.": 0,
     "It not only insults immigrants but calls for violence.": 1,
     "It denies women the same rights as men.": 1,
+    "It condemns all Muslims as terrorists.": None,  # who are condemned: not a denial
+    "It opposes immigrants and wants them gone.": None,
+    "It condemns attacks on Muslims.": 0,
+    "It condemns men who beat women.": 0,
+    "It praises the genocide of Jews.": 1,
+    "It says that women are not equal to men.": 1,
     "It says 'we attack and insult' to somebody.": None,  # quoted words are not its own
     "The phrase is about the weather.": None,
     "": None,
@@ -52,6 +58,7 @@ def test_groups_are_whole_names_and_the_longer_one_counts():
     assert explanations.named("Black women and a refugee") == {"Black people", "immigrants"}
     assert explanations.named("the black coat of a gentleman; Romania; humans") == set()
     assert explanations.named("It demeans MUSLIMS.") == {"Muslims"}
+    assert explanations.named("Attacks black folk.") == {"Black people"}
     text = "Women, and the women's choir"
     assert [text[a:b] for a, b in explanations.mentions(text, {"women"})] == ["Women", "women"]
     assert explanations.mentions(text, {"Muslims"}) == []

@@ -94,20 +94,33 @@ def test_how_much_each_rater_saw_is_counted_from_what_came_back(run):
     items, key = drawn(count=200, n=60, checks=2)
     one, other = "rater-aaaa", "rater-bbbb"
     table = rate(yes, [one, other], (items, key))
-    table = table[(table["rater"] == one) | table["item"].isin(["item-001", "item-002"])]
+    few = ["item-001", "item-002", "item-004"]  # of which the first is an attention check
+    table = table[(table["rater"] == one) | table["item"].isin(few)]
     mine = table["rater"] == other
-    table.loc[mine & (table["item"] == "item-001"), list(QUESTIONS)] = "skip"
-    table.loc[mine & (table["item"] == "item-002") & (table["side"] == "B"), "complete"] = "skip"
+    table.loc[mine & table["item"].isin(few[:2]), list(QUESTIONS)] = "skip"
+    table.loc[mine & (table["item"] == "item-004") & (table["side"] == "B"), "complete"] = "skip"
     rated = ratings.check(table, items)
     found = report.save_lists(rated, items, key, run)["ratings_exposure"].to_dict("records")
-    hate = [item["gold"] for item in items]
+    assert [bool(row["check"]) for row in key[:4]] == [True, False, True, False]
+    hate = [item["gold"] for item, row in zip(items, key, strict=True) if not row["check"]]
     assert found == [
-        {"ratings": "human", "rater": one, "posts": 62, "hate": sum(hate)}
-        | {"skipped": 0, "sessions": 2, "passed": 2, "of": 4},
+        {"ratings": "human", "rater": one, "posts": 60, "hate": sum(hate)}
+        | {"skipped": 0, "checks": 2, "sessions": 2, "passed": 2, "of": 4},
         {"ratings": "human", "rater": other, "posts": 2, "hate": sum(hate[:2])}
-        | {"skipped": 1, "sessions": 1, "passed": 0, "of": 0},
+        | {"skipped": 1, "checks": 1, "sessions": 1, "passed": 0, "of": 0},
     ]
     assert written(run, "ratings_exposure") == found
+
+
+def test_kappa_of_each_pair_of_raters_lies_with_what_names_them(run):
+    items, key = SHEET
+    found = report.save_lists(rate(student), items, key, run)["ratings_kappa"]
+    gold = pd.DataFrame(written(run, "ratings_kappa")).query("question == 'correct_gold'")
+    pairs = ["rater-aaaa, rater-bbbb", "rater-aaaa, rater-cccc", "rater-bbbb, rater-cccc"]
+    assert gold["raters"].tolist() == pairs and gold["kappa"].tolist() == [0, 0, 1]
+    assert found.groupby("question").size().to_dict() == dict.fromkeys(QUESTIONS, 3)
+    (row,) = results.measure(rate(student), key, margin=0.1)["agreement"][2:]
+    assert row["kappa"] == {"value": pytest.approx(1 / 3), "low": 0, "high": 1, "pairs": 3}
 
 
 def test_the_interval_of_all_and_of_none_ends_there():
@@ -122,7 +135,7 @@ def test_the_interval_of_all_and_of_none_ends_there():
 def test_lists_without_an_entry_and_of_simulated_raters(run):
     items, key = SHEET
     lists = report.save_lists(rate(yes, raters=["rater-aaaa"]), items, key, run)
-    assert all(lists[name].empty for name in report.LISTS[:2])
+    assert all(lists[name].empty for name in (*report.LISTS[:2], "ratings_kappa"))
     assert written(run, "ratings_left_out") == []
     checks = [item["item"] for item in key if item["check"]]
     few = rate(yes)[lambda t: t["item"].isin(checks)]

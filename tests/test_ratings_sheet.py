@@ -182,10 +182,12 @@ def test_the_package_imports_nothing_heavy_and_no_widgets():
 
 
 def test_a_cell_that_a_spreadsheet_takes_for_a_date_or_a_number_is_text(tmp_path):
-    items, _ = drawn(texts=["9/11", "1e5", "08:30", "nine eleven"] * 4, n=12, checks=0)
+    taken = ["9/11", "1e5", "1E+05", "08:30", "May 5", "5-Mär-2020", "5 pm", "1. 2."]
+    free = ["nine eleven", "May", "on May 5", "5 or 6 times"]
+    items, _ = drawn(texts=[*taken, *free] * 2, n=24, checks=0)
     spreadsheet.write(items, tmp_path / "sheet.csv", "rater-0a1b2c")
     written = pd.read_csv(tmp_path / "sheet.csv", dtype=str)
-    assert set(written["text"]) == {"'9/11", "'1e5", "'08:30", "nine eleven"}
+    assert set(written["text"]) == {*(f"'{text}" for text in taken), *free}
     texts = {item["item"]: item["text"] for item in items}
     back = written["text"].map(spreadsheet.restore)
     assert list(back) == list(written["item"].map(texts))

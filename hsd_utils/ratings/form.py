@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html import escape
 from itertools import pairwise
+from os.path import commonprefix
 from pathlib import Path
 
 import mistune
@@ -26,6 +27,7 @@ from hsd_utils.ratings.sheet import card, instructions
 
 log = logging.getLogger(__name__)
 KEYS = {"1": "yes", "2": "partly", "3": "no", "0": "skip"}
+HEAD = ">"  # before the keys in their field
 _BUTTONS = {"y": "agree and begin", **KEYS, "b": "back", "r": "reveal", "q": "stop"}
 
 
@@ -134,13 +136,19 @@ class Form:
         self.box = widgets.VBox([self.told, self.card, self.asked, self.keys, row])
 
     def _typed(self, change) -> None:
+        # Of 12 a 1 is left by deleting and by typing 1 over all of it: HEAD stays, or goes.
         # The field is never emptied: a key typed meanwhile would come again with the old ones.
         old, new = change["old"], change["new"]
-        if new.startswith(old):
-            for key in new[len(old) :]:
-                self.press(key)
-        elif old.startswith(new):
-            self.press("b")
+        if new and HEAD not in new:
+            self.keys.value = HEAD + new
+            # What was there comes again with a key that was typed before HEAD was shown.
+            keys = new.removeprefix(old.removeprefix(HEAD)) or new
+        else:
+            start = len(commonprefix([old, new]))
+            end = len(commonprefix([old[start:][::-1], new[start:][::-1]]))
+            keys = new[start : len(new) - end] or ("b" if len(new) < len(old) else "")
+        for key in keys:
+            self.press(key)
 
     def _update(self) -> None:
         asking = self.agreed and not self.stopped and self.place and not self._resting()

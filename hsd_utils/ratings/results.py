@@ -102,23 +102,36 @@ def left_out(rated: pd.DataFrame, items: list[dict]) -> pd.DataFrame:
 def exposure(rated: pd.DataFrame, items: list[dict], key: list[dict]) -> pd.DataFrame:
     """How much each rater saw, as far as answers tell, whatever way they rated.
 
-    Columns rater, posts, hate (of them), skipped (whole), sessions (begun), and of the attention
-    checks answered (two a post) how many as expected: passed, of.  Of posts shown and not
-    answered, and of time, only a form's file tells.
+    Columns rater, posts, hate and skipped (of these posts; skipped whole), checks (attention
+    checks, which are no posts), sessions (begun), and of the checks' answers (two each) how many
+    as expected: passed, of.  Of posts shown and not answered, and of time, only a form's file
+    tells.
     """
-    hateful = {item["item"] for item in items if item["gold"]}
-    skip = rated[list(QUESTIONS)].eq(ANSWERS[-1]).all(axis=1)
-    known = {"hate": rated["item"].isin(hateful), "skipped": skip}
-    known["session"] = rated["item"].map(ratings.sessions(items))
+    check = rated["item"].isin([row["item"] for row in key if row["check"]])
+    hateful = rated["item"].isin([item["item"] for item in items if item["gold"]])
+    skipped = rated[list(QUESTIONS)].eq(ANSWERS[-1]).all(axis=1)
+    known = {"posts": ~check, "hate": hateful & ~check, "skipped": skipped & ~check}
+    known |= {"checks": check, "session": rated["item"].map(ratings.sessions(items))}
     seen = rated.assign(**known).groupby(["rater", "item"])
-    seen = seen.agg({"hate": "any", "skipped": "all", "session": "first"}).groupby("rater")
-    counts = seen[["hate", "skipped"]].sum()
-    counts.insert(0, "posts", seen.size())
+    seen = seen.agg(dict.fromkeys(known, "first") | {"skipped": "all"}).groupby("rater")
+    counts = seen[["posts", "hate", "skipped", "checks"]].sum()
     counts = counts.assign(sessions=seen["session"].nunique()).reset_index()
     passed = _attention(_long(rated, key))
     for name in ("passed", "of"):
         counts[name] = [passed.get(rater, {}).get(name, 0) for rater in counts["rater"]]
     return counts
+
+
+def kappas(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
+    """Cohen's kappa of each pair of raters: question, raters, kappa; None where undefined."""
+    long = _long(rated, key)
+    posts = long[long["check"].isna()]
+    rows = [
+        {"question": question, "raters": pair, "kappa": kappa}
+        for question in QUESTIONS
+        for pair, kappa in agreement.cohen(_wide(posts, question)).items()
+    ]
+    return pd.DataFrame(rows, columns=["question", "raters", "kappa"])
 
 
 def joined(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
@@ -175,10 +188,15 @@ def _weighted(yes: pd.Series, weights: pd.Series) -> dict:
     return statistics.wilson((yes * weights).sum(), weights.sum(), effective(weights))
 
 
+def _wide(posts: pd.DataFrame, question: str) -> pd.DataFrame:
+    """Ranks (item and side, rater)."""
+    mine = posts[posts["question"] == question]
+    return mine.pivot(index=["item", "side"], columns="rater", values="rank")
+
+
 def _agreement(posts: pd.DataFrame) -> Iterator[dict]:
     for question in QUESTIONS:
-        mine = posts[posts["question"] == question]
-        wide = mine.pivot(index=["item", "side"], columns="rater", values="rank")
+        wide = _wide(posts, question)
         rated = wide[wide.notna().sum(axis=1) > 1]
         yield {
             "question": question,

@@ -26,7 +26,8 @@ _BREAKS = r"\t\r\n\v\f\x85\u2028\u2029"
 _BEGINS = rf"(?:\A|(?<=[;,{_BREAKS}]))"  # where one of the usual separators has a cell begin
 # Spaces and quotation marks may be dropped from a cell's beginning; breaks begin one themselves.
 _FORMULA = re.compile(rf"\A(?=[\t\r])|{_BEGINS}(?='|(?:\"|[^\S{_BREAKS}])*[=+\-@＝＋－＠])")
-_NUMBER = re.compile(r"[\d\seE.,:/-]*\d[\d\seE.,:/-]*")
+# A number, time or date: of its one word (a month in any language, e, pm) only letters are known.
+_NUMBER = re.compile(r"(?=\D*\d)[\d\s.,:/+-]*+(?:[^\W\d_]++[\d\s.,:/+-]*+)?")
 _ADDED = re.compile(rf"{_BEGINS}'")
 
 
@@ -63,7 +64,7 @@ def write(items: list[dict], path: Path, rater: str, given: pd.DataFrame | None 
                 answers = done.get((item["item"], side), {})
                 row |= {question: answers.get(question) or "" for question in QUESTIONS}
                 row = {name: neutralise(cell) for name, cell in row.items()}
-                # A spreadsheet makes a date or a number of 9/11, and saves that.
+                # A spreadsheet makes a date or a number of 9/11 and May 5, and saves that.
                 dated = {name: f"'{row[name]}" for name in SHOWN if _NUMBER.fullmatch(row[name])}
                 writer.writerow(row | dated)
 
