@@ -164,6 +164,7 @@ def test_keys_rate_and_every_answer_is_on_disk(lab, page):
     assert [row["event"] for row in rows(lab)] == ["consent", "shown"]
     post = page.locator(".hsd-blur").first
     assert "blur" in post.evaluate("e => getComputedStyle(e).filter")
+    assert 0 < post.bounding_box()["y"] < page.viewport_size["height"]  # in sight, unscrolled
     shot(page, "2-blurred")
     post.hover()
     assert post.evaluate("e => getComputedStyle(e).filter") == "none"

@@ -123,7 +123,9 @@ class Form:
     def _build(self) -> None:
         import ipywidgets as widgets
 
-        self.told, self.card, self.asked = (widgets.HTML() for _ in range(3))
+        # Of bounded height: when much text gives way to little, JupyterLab shows an empty page.
+        bound = {"max_height": "60vh", "overflow": "auto", "flex": "none"}
+        self.told, self.card, self.asked = (widgets.HTML(layout=bound) for _ in range(3))
         hint = "click here once, then use the keys"
         self.keys = widgets.Text(description="keys", placeholder=hint, continuous_update=True)
         self.keys.observe(self._typed, names="value")
