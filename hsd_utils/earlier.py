@@ -3,7 +3,7 @@
 Notebook 01 names that run in ``kept_from``: distil, dev and cal are its own, byte for byte, and
 ``eval`` is drawn like none of its posts.
 
-    kept = earlier.samples("reference", stage.parameters)
+    kept, known = earlier.samples("reference", stage.parameters)
 """
 
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import posts
+from hsd_utils import paths, posts
 from hsd_utils.paths import SPLITS, Run
 
 ALIKE = ("label_mapping", "anonymise", "near_duplicate")  # or eval is another task than was learned
 
 
-def samples(kept_from: str, asked: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """The four samples of run ``kept_from``, of which ``eval`` is only there to be kept out.
+def samples(kept_from: str, asked: Mapping[str, Any]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """distil, dev and cal of run ``kept_from``, and the ids of all posts that it drew or knew of.
 
     asked: the parameters of 01 now.  Raises FileNotFoundError where the samples are not here and
     ValueError for parameters under which the new posts would be others than those learned from,
@@ -44,7 +44,10 @@ def samples(kept_from: str, asked: Mapping[str, Any]) -> dict[str, pd.DataFrame]
             wrong.append(f"{split}_size is {len(found[split])} there")
     if wrong:
         raise ValueError(f"kept_from {kept_from}: {'; '.join(wrong)}")
-    return found
+    lists = (theirs[name] for name in ("read_before", "drawn_before"))
+    drawn = [i for sample in found.values() for i in sample["id"]]
+    del found["eval"]
+    return found, [*drawn, *(i for name in lists for i in paths.ids(name))]
 
 
 def known(run: Run) -> dict[str, pd.DataFrame]:

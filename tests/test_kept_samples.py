@@ -16,7 +16,8 @@ KEPT = {"run": "second", "kept_from": "first", "seed": 1, "looked_at": 30}
 def drawn(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HSD_OUTPUTS", str(folder := tmp_path_factory.mktemp("drawn")))
-        cells.execute("01_sampling", run="first", **SIZES)
+        again = listed(folder, "again", ["corpus-from-elsewhere"])
+        cells.execute("01_sampling", run="first", **SIZES, drawn_before=again)
     return folder
 
 
@@ -69,7 +70,9 @@ def test_what_is_left_out_is_not_drawn_and_what_was_drawn_is_counted(first, tmp_
 
 def test_samples_that_would_not_go_together_are_refused(first):
     asked = provenance.defaults("01_sampling") | SIZES | KEPT
-    assert set(earlier.samples("first", asked)) == set(paths.SPLITS)
+    kept, known = earlier.samples("first", asked)
+    assert "corpus-from-elsewhere" in known and ids(first, "eval") < set(known)
+    assert set(kept) == {"distil", "dev", "cal"}
     wrong = {"run": "first", "dev_size": 10, "label_mapping": "toxic", "sources": ["ethos"]}
     wrong["read_before_anywhere"] = False
     said = ("another name", "dev_size is 8", "label_mapping was 'strict'", "corpus", "must be True")
