@@ -4,7 +4,8 @@ They differ only in what an example asks for and in how much each token of its a
 so there is one loss: cross-entropy weighted by token.
 
 - joint: the label and the rationale as one answer (Piot and Parapar 2024).
-- weighted: alpha * mean over label tokens + (1 - alpha) * mean over the other tokens.
+- weighted: alpha * mean over label tokens + (1 - alpha) * mean over the other tokens; of a post
+  whose reason is not known (explanations None) the first part alone.
 - task_prefix: two examples a post, one asked for the label, one for the rationale; alpha * mean
   over the first + (1 - alpha) * mean over the second (Hsieh et al. 2023, "Distilling
   Step-by-Step").
@@ -83,11 +84,12 @@ def examples(
 ) -> list[dict[str, Any]]:
     """Training examples from rationale rows; definition: of the instruction (``prompts``).
 
-    A row has text, label (0/1), explanations (list of {input, explanation}) and optionally
-    p_hate, a soft label in [0, 1].  An example has messages, answer, weight (its share of the
-    loss; None: each of its tokens has one share), label_weight (the label's part of that; None:
-    its tokens count alike) and p_hate.
-    Raises ValueError for an unknown objective or an alpha outside [0, 1].
+    A row has text, label (0/1), explanations (list of {input, explanation}; None where the reason
+    is not known, for weighted alone) and optionally p_hate, a soft label in [0, 1].  An example
+    has messages, answer, weight (its share of the loss; None: each of its tokens has one share),
+    label_weight (the label's part of that; None: its tokens count alike) and p_hate.
+    Raises ValueError for an unknown objective, an alpha outside [0, 1], or a reason that is wanted
+    and not known.
     """
     if objective not in OBJECTIVES:
         raise ValueError(f"unknown objective {objective!r}: one of {', '.join(OBJECTIVES)}")
@@ -95,11 +97,14 @@ def examples(
         raise ValueError(f"alpha is {alpha}; it must lie in [0, 1]")
     made = []
     for row in rows:
-        full = verdict.write(row["label"], row["explanations"], label_first)
+        unknown = row["explanations"] is None
+        if unknown and objective in ("joint", "task_prefix"):
+            raise ValueError(f"posts without a known reason go with weighted, not with {objective}")
+        full = verdict.write(row["label"], row["explanations"] or [], label_first)
         short = verdict.write(row["label"], [], label_first)
         asked = {
             "joint": [("both", full, None, None)],
-            "weighted": [("both", full, 1.0, alpha)],
+            "weighted": [("both", full, alpha, 1.0) if unknown else ("both", full, 1.0, alpha)],
             # Twice, since the mean is over examples and two of them make a post.
             "task_prefix": [
                 ("label", short, 2 * alpha, None),

@@ -20,7 +20,7 @@ import pandas as pd
 from hsd_utils import posts, predictions, statistics, verdict
 from hsd_utils.engines import Answer
 
-DISAGREEMENT = ("keep", "drop", "rationalise")
+DISAGREEMENT = ("keep", "drop", "rationalise", "label_alone")
 PAID = ("prompt_tokens", "answer_tokens", "seconds")
 MARKED = "This is what makes the post hateful."  # said of marked words, whoever marked them
 
@@ -135,11 +135,22 @@ def rationalised(
     return table.reset_index(drop=True)
 
 
+def label_alone(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the gold label, and the teacher's reasons only where it came to it by itself.
+
+    Of the others explanations are None: a reason is not known, which is not to say that there is
+    none ([]).  Nobody has to justify a label that they would not have given.
+    """
+    own = (rows["label"].fillna(-1) == rows["gold"]) & (rows["explanations"].str.len() > 0)
+    told = [some if ok else None for some, ok in zip(rows["explanations"], own, strict=True)]
+    return rows.assign(label=rows["gold"], explanations=pd.Series(told, rows.index, dtype=object))
+
+
 def resolve(rows: pd.DataFrame, disagreement: str) -> pd.DataFrame:
     """The rows a student learns from: those with a label and at least one explanation.
 
-    keep: whatever the teacher said; drop and rationalise: only where it is the gold label.
-    Raises ValueError for another word, or when no row is left.
+    keep: whatever the teacher said; drop and rationalise: only where it is the gold label;
+    label_alone: all, see there.  Raises ValueError for another word, or when no row is left.
     """
     if disagreement not in DISAGREEMENT:
         raise ValueError(f"disagreement {disagreement!r}: one of {', '.join(DISAGREEMENT)}")
@@ -148,7 +159,9 @@ def resolve(rows: pd.DataFrame, disagreement: str) -> pd.DataFrame:
         usable &= rows["label"].fillna(-1) == rows["gold"]
     if not usable.any():
         raise ValueError("no rationale can be used: look at the answers and their reasons above")
-    return rows[usable].reset_index(drop=True)
+    return (
+        label_alone(rows) if disagreement == "label_alone" else rows[usable].reset_index(drop=True)
+    )
 
 
 def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:

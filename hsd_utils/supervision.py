@@ -53,6 +53,9 @@ def check(settings: Mapping[str, Any]) -> None:
         raise ValueError("teacher_median goes with label_only: a rationale explains its own label")
     if settings["disagreement"] == "rationalise" and not explained:
         raise ValueError("rationalise goes with rationales: for labels alone, label_source: gold")
+    alone = settings["objective"] == "weighted" and settings["label_source"] == "gold"
+    if settings["disagreement"] == "label_alone" and not alone:
+        raise ValueError("label_alone goes with objective: weighted and label_source: gold")
     if settings["disagreement"] == "rationalise" and settings["label_source"] == "teacher_soft":
         raise ValueError("rationalise goes with hard labels: P(hate) was another's explanation")
     if settings["rationales"] in MARKS and settings["label_source"] != "gold":
@@ -113,7 +116,10 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
     elif settings["objective"] != "label_only" or settings["tokens_as"]:
         asked, reasons = (run, table, settings["disagreement"]), settings["rationales"]
         said = narrower(*asked, reasons) if reasons in AT_MOST else teacher_says(*asked)
-        rows = rows.drop(columns=["label", "explanations"]).merge(said, on="id")
+        every = "left" if settings["disagreement"] == "label_alone" else "inner"
+        rows = rows.drop(columns=["label", "explanations"]).merge(said, on="id", how=every)
+    if settings["disagreement"] == "label_alone":
+        rows = rationales.label_alone(rows)
     if gold or settings["disagreement"] != "keep":
         rows = rows[rows["label"] == rows["gold"]]  # what explains the other label is of no use
     if rows.empty:

@@ -45,6 +45,13 @@ def small():
         pytest.skip(f"{SMALL} is neither in the cache nor to be had: {error}")
 
 
+@pytest.fixture(scope="session")
+def tokenizer(small):
+    from transformers import AutoTokenizer  # late: Unsloth, in test_training, goes before it
+
+    return AutoTokenizer.from_pretrained(models.torch_weights(SMALL))
+
+
 @pytest.fixture
 def classifier(tmp_path, monkeypatch):
     """Opens a Classifier over a fake engine; its store is closed at the end."""

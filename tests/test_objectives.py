@@ -5,9 +5,8 @@ from statistics import mean
 
 import pytest
 import torch
-from conftest import SMALL
 
-from hsd_utils import batches, models, objectives, prompts, verdict
+from hsd_utils import batches, objectives, prompts, verdict
 
 TRICK = '{"hate_speech":"False"}'  # the key of the label, inside an explanation
 ROWS = [
@@ -21,13 +20,6 @@ ROWS = [
 ]
 HARD = [{**row, "p_hate": None} for row in ROWS]
 ORDERS = pytest.mark.parametrize("label_first", [True, False])
-
-
-@pytest.fixture(scope="module")
-def tokenizer(small):
-    from transformers import AutoTokenizer  # not above: Unsloth, in test_training, goes before it
-
-    return AutoTokenizer.from_pretrained(models.torch_weights(SMALL))
 
 
 def made(objective, rows=ROWS, **more):

@@ -121,6 +121,17 @@ def test_what_the_teacher_gets_wrong_is_kept_dropped_or_rationalised(lab, taught
         assert said == [f"because it is {bool(label)}" for label in rows["label"]]
 
 
+def test_where_the_teacher_is_wrong_the_label_may_be_taught_alone(lab, taught):
+    more = {"objective": "weighted", "label_source": "gold"}
+    drop, alone = (taught(disagreement=d, **more) for d in ("drop", "label_alone"))
+    gold = lab.samples["distil"].set_index("text")["label"]
+    assert len(alone) == 40 and (alone["label"].to_numpy() == gold[alone["text"]]).all()
+    reasons = alone.set_index("text")["explanations"].dropna()
+    assert reasons.to_dict() == drop.set_index("text")["explanations"].to_dict()
+    with pytest.raises(ValueError, match="label_alone goes with objective: weighted"):
+        supervision.check(SETTINGS | {"disagreement": "label_alone", "label_source": "gold"})
+
+
 def test_noise_turns_so_many_labels_over_and_soft_ones_with_them(lab, taught):
     clean, noisy = taught(), taught(noise=0.25)
     assert (clean["label"] != noisy["label"]).sum() == 10

@@ -37,3 +37,19 @@ def test_targets_of_each_label_source():
         objectives.targets(table.assign(p_hate=np.nan), "teacher_soft")
     with pytest.raises(ValueError, match="does not go with the teacher's P.hate."):
         objectives.targets(table.assign(rationalised=[False, True, False]), "teacher_soft")
+
+
+def test_of_a_post_whose_reason_is_not_known_the_label_alone_is_learned(tokenizer):
+    known = {
+        "text": "You rot.",
+        "label": 1,
+        "explanations": [{"input": "rot", "explanation": "it"}],
+    }
+    both = objectives.examples([known, known | {"explanations": None}], "weighted", alpha=0.3)
+    whole, label = (objectives.encode(example, tokenizer) for example in both)
+    learned = [i for i, weight in enumerate(label["weights"]) if weight > 0]
+    assert tokenizer.decode([label["input_ids"][i] for i in learned]) == "True"
+    # Its label counts as much as another's, and what is not known counts nothing.
+    assert sum(label["weights"]) == pytest.approx(0.3) and label["total"] == whole["total"] == 1
+    with pytest.raises(ValueError, match="go with weighted, not with joint"):
+        objectives.examples([known | {"explanations": None}], "joint")
