@@ -1,9 +1,11 @@
-"""Narrower quotes: of the words that a model quotes, those its own P(hate) rests on.
+"""Narrower quotes: those words of a post that a model's own P(hate) rests on.
 
 A small model quotes a whole post as readily as a phrase of it, which singles nothing out.  Here
 such a quote is halved until it has no more than a share of the post's words: of its first,
-middle and last half the one is kept without which P(hate) falls most.  It stays within
-what the model chose, and nobody has to label anything.
+middle and last half the one is kept without which P(hate) falls most (``narrowed``).  It stays
+within what the model chose, and nobody has to label anything.  Or no quote is asked of the model:
+the stretch is sought without which P(hate) falls most (``rests_on``; leave-one-out, Li et al.
+2016), and the model is told to explain that one (``Classifier.explain``, ``about``).
 
     rows = narrowing.narrowed(faithfulness.asking(classifier), rows, texts)
 """
@@ -55,6 +57,28 @@ def narrowed(
     for post in chosen:
         made[post] = _different(made[post])
     return rows.assign(explanations=pd.Series(made, index=rows.index, dtype=object))
+
+
+def rests_on(
+    p_hate: Ask, texts: Sequence[str], labels: Sequence[int], share: float = 0.25
+) -> list[tuple[int, int]]:
+    """Of each text the stretch without which P(hate) falls most (label 0: rises), [start, end).
+
+    It has ``share`` of the words, at least one; every such stretch is asked about, of equals the
+    first is taken, and one that could not be read counts as no fall.  A text without a word has
+    (0, 0).  Raises ValueError for a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"stretches of a share of {share}: it must lie in (0, 1]")
+    sizes = [len(spans.words(text)) for text in texts]
+    tried = [spans.windows(n, max(1, round(share * n))) for n in sizes]
+    pairs = [(text, mask) for text, some in zip(texts, tried, strict=True) for mask in some]
+    asked, places = iter(p_hate([spans.without(*pair) for pair in pairs]) if pairs else ()), []
+    for text, label, some in zip(texts, labels, tried, strict=True):
+        left = np.array([next(asked) for _ in some]) * (1 if label else -1)
+        best = spans.runs(some[np.nan_to_num(left, nan=1.0).argmin()])[0] if some else None
+        places.append(spans.stretch(text, *best) if best else (0, 0))
+    return places
 
 
 def _words(text: str, quote: dict) -> np.ndarray:

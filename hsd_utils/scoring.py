@@ -11,7 +11,7 @@ that explains first.  What it says when left to itself is reported beside it ("a
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ class Classifier:
         p_hate: np.ndarray,
         predicted: np.ndarray,
         generated: Mapping[str, Answer] | None = None,
+        about: Mapping[str, tuple[int, int]] | None = None,
     ) -> list[dict[str, Any]]:
         """One row a post: the prediction and an explanation of it, and the answer as generated.
 
@@ -80,12 +81,18 @@ class Classifier:
         explanations (verdict.quotes), reason (why there is none, else None), generated (0/1 or
         None; as generated only where ``generated`` was given), generated_reason, repaired,
         prompt_tokens of the first answer, answer_tokens and seconds of all.
+
+        about: post id -> [start, end) in its text: the model is told to quote these words, and
+        explains them alone.  Raises ValueError for a model that explains first, since there the
+        label would hang on what it was told.
         """
-        generated = generated or {}
+        if about is not None and not self.label_first:
+            raise ValueError("a quote can be given to a model that gives the label first")
+        generated, about = (generated or {}) if about is None else {}, about or {}
         said = {key: verdict.parse(answer.text).label for key, answer in generated.items()}
         explainer = replace(self, converse=self.explain_with or self.converse)
         asked = [
-            explainer.answer_request(post.id, post.text, int(label))
+            explainer.answer_request(post.id, post.text, int(label), about.get(post.id))
             for post, label in zip(posts.itertuples(), predicted, strict=True)
             if self.explain_with or said.get(post.id) != label
         ]
@@ -93,7 +100,9 @@ class Classifier:
         if generated and not (self.label_first or self.explain_with):
             asked = []
         again = self.store.collect(self.engine, asked)
-        return _rows(posts, p_hate, predicted, generated, again)
+        rows = _rows(posts, p_hate, predicted, generated, again)
+        told = zip(posts.itertuples(), rows, strict=True)
+        return [_at(row, post.text, *about[post.id]) for post, row in told] if about else rows
 
     def requoted(self, posts: pd.DataFrame, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """``explain``'s rows, each with ``requoted``: whether it was explained once more.
@@ -119,13 +128,17 @@ class Classifier:
         begun = prompts.prefill() if prefill is None else prefill
         return Request(key, self.converse(text), prefill=begun, choices=verdict.LABELS)
 
-    def answer_request(self, key: str, text: str, label: int | None = None) -> Request:
-        """Ask for a whole answer, or for an explanation of a given label."""
+    def answer_request(
+        self, key: str, text: str, label: int | None = None, place: tuple[int, int] | None = None
+    ) -> Request:
+        """Ask for a whole answer, or to explain a given label, and the words at a place."""
+        quote = prompts.shield(text)[slice(*place)] if place else ""
         if self.constrained and self.engine.constrained:
-            schema = verdict.json_schema(label_first=self.label_first, label=label)
+            schema = verdict.json_schema(self.label_first, label, quote)
             return Request(key, self.converse(text), schema=schema, max_tokens=self.max_tokens)
         # With the explanation first, a label given cannot be a beginning.
-        begun = prompts.prefill(label) if label is not None and self.label_first else ""
+        given = label is not None and self.label_first
+        begun = prompts.prefill(label, quote=quote) if given else ""
         return Request(key, self.converse(text), prefill=begun, max_tokens=self.max_tokens)
 
     def rationalise(self, posts: pd.DataFrame) -> dict[str, Answer]:
@@ -173,6 +186,13 @@ def _rows(posts, p_hate, predicted, generated, again) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _at(row: dict[str, Any], text: str, start: int, end: int) -> dict[str, Any]:
+    """A row whose first explanation, the only one kept, is of the words at this place."""
+    found = verdict.Quote(start, end, "exact", text[start:end].strip() == text.strip())
+    place = asdict(found) | {"input": text[start:end]}
+    return row | {"explanations": [told | place for told in row["explanations"][:1]]}
 
 
 def _requoted(row: dict[str, Any], text: str, answer: Answer | None) -> dict[str, Any]:

@@ -78,17 +78,18 @@ class Quote:
     whole: bool = False
 
 
-def json_schema(label_first: bool = True, label: int | None = None) -> dict:
+def json_schema(label_first: bool = True, label: int | None = None, quote: str = "") -> dict:
     """The schema for constrained decoding, its keys in the order in which a model writes them.
 
-    With ``label`` no other is allowed: an explanation of a given verdict.  Lengths are in
-    characters, bounded so that an answer ends.  White space between the parts is not, and a
-    model may run on in it.
+    With ``label`` no other is allowed: an explanation of a given verdict; with ``quote`` it alone
+    is explained.  Lengths are in characters, bounded so that an answer ends.  White space between
+    the parts is not, and a model may run on in it.
     """
     text = {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH}
-    item = {"input": text, "explanation": text}
+    item = {"input": {"type": "string", "enum": [quote]} if quote else text, "explanation": text}
     words = {"type": "string", "enum": list(LABELS) if label is None else [word(label)]}
-    listed = {"type": "array", "items": closed(item), "minItems": 1, "maxItems": MAX_ITEMS}
+    most = 1 if quote else MAX_ITEMS
+    listed = {"type": "array", "items": closed(item), "minItems": 1, "maxItems": most}
     keys = {"hate_speech": words, "explanations": listed}
     return closed(keys if label_first else dict(reversed(keys.items())))
 

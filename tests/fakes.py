@@ -1,5 +1,6 @@
 """For tests: an engine that answers by rule at once and remembers what it was asked; samples."""
 
+import json
 import re
 import zlib
 from functools import cache
@@ -82,10 +83,18 @@ class FakeEngine:
         if post in self.free and not (request.prefill or request.schema and len(words) == 1):
             return self.free[post]
         word = verdict.word(label)
-        pair = {"input": self.quoted(post), "explanation": f"because it is {word}"}
+        pair = {"input": self._quote(request, post), "explanation": f"because it is {word}"}
         text = verdict.write(label, [pair], label_first)
         assert text.startswith(request.prefill)
         return text
+
+    def _quote(self, request: Request, post: str) -> str:
+        """What it is told to quote, else what it quotes by itself."""
+        if request.schema is not None and not isinstance(request.schema, str):
+            item = request.schema["properties"]["explanations"]["items"]["properties"]
+            return item["input"].get("enum", [self.quoted(post)])[0]
+        given = re.search(r'"input":(".*"),"explanation":"$', request.prefill, re.DOTALL)
+        return json.loads(given[1]) if given else self.quoted(post)
 
     @staticmethod
     def post(request: Request) -> str:

@@ -137,7 +137,7 @@ def test_it_writes_what_others_read_and_shows_no_post(ask, table):
     assert "SIMULATED" in run.table("ratings", "tex").read_text()
     split = pd.DataFrame(json.loads(run.table("explanations_by", "json").read_text()))
     assert set(split["by"]) == {"source", "target", "outcome"}
-    assert set(split["explainer"]) == {*MODELS, "student, narrowed", "annotators"}
+    assert set(split["explainer"]) == {*MODELS, "student, pointed", "annotators"}
     for measure in MEASURES - BESIDE:
         assert all(f["value"] is None or f["low"] <= f["high"] for f in split[measure])
         assert any(f["value"] is not None for f in split[measure])
@@ -182,7 +182,7 @@ def test_without_human_spans_what_needs_them_is_null_with_a_reason(ask, table, m
         assert found["token_f1"]["value"] is None and "human spans" in found["token_f1"]["reason"]
         assert found["comprehensiveness"]["value"] is not None
     assert written["base"]["sufficiency"]["reason"] == faithfulness.SILENT
-    assert set(names["told"]) == {*MODELS, "student, narrowed"}
+    assert set(names["told"]) == {*MODELS, "student, pointed"}
     assert "minilm_head" in run.table("faithfulness", "json").read_text()
     plausible = pd.DataFrame(json.loads(run.table("plausibility", "json").read_text()))
     heads = ["lexicon", "minilm_head", "minilm_tagger"]

@@ -135,6 +135,7 @@ def test_prefill_begins_a_whole_answer():
         whole = verdict.write(label, pair)
         assert whole.startswith(prompts.prefill() + verdict.LABELS[label] + '"')
         assert whole.startswith(prompts.prefill(label) + "a")
+        assert whole.startswith(prompts.prefill(label, quote="a") + "b")
         behind = prompts.prefill(label_first=False, explanations=pair)
         assert behind + verdict.LABELS[label] + '"}' == verdict.write(label, pair, False)
     with pytest.raises(ValueError, match="explanation-first"):

@@ -31,6 +31,11 @@ def test_schema_takes_what_is_written_and_bounds_it(label_first):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(json.loads(verdict.write(1, bad)), schema)
     assert verdict.json_schema(label=0)["properties"]["hate_speech"]["enum"] == ["False"]
+    one = verdict.json_schema(label_first, 1, PAIR[0]["input"])
+    jsonschema.validate(json.loads(verdict.write(1, PAIR[:1], label_first)), one)
+    for bad in (PAIR[:1] * 2, [PAIR[0] | {"input": "other words"}]):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(json.loads(verdict.write(1, bad, label_first)), one)
 
 
 def test_one_key_alone_and_labels_that_are_none():

@@ -139,9 +139,13 @@ def student(post_text: str, task: str = "both", definition: str = "") -> list[di
 
 
 def prefill(
-    label: int | None = None, label_first: bool = True, explanations: list[dict] | None = None
+    label: int | None = None,
+    label_first: bool = True,
+    explanations: list[dict] | None = None,
+    quote: str = "",
 ) -> str:
-    """The beginning of an answer: up to the label's word, or with the label up to a quote.
+    """The beginning of an answer: up to the label's word, or with the label up to a quote, or
+    with a label and a quote up to what is said of it.
 
     Cut where the tokens of a whole answer part too (`` [{"`` is one token), so that a forced
     beginning looks to a model like its own.  Explanation-first, the label comes last: give the
@@ -150,8 +154,9 @@ def prefill(
     if not label_first and (label is not None or explanations is None):
         raise ValueError("explanation-first: give the explanations, which precede the label")
     if label is not None:
-        whole = verdict.write(label, [{"input": "", "explanation": ""}])
-        return whole[: whole.index('""') + 1]  # past the quote that opens the first phrase
+        whole = verdict.write(label, [{"input": quote, "explanation": ""}])
+        # Past the quotation mark that opens the first phrase, or its explanation
+        return whole[: (whole.rindex if quote else whole.index)('""') + 1]
     whole = verdict.write(1, explanations or [], label_first)
     return whole[: whole.index('True"') if label_first else whole.rindex('True"')]
 
