@@ -20,7 +20,7 @@ import pandas as pd
 from hsd_utils import posts, predictions, statistics, verdict
 from hsd_utils.engines import Answer
 
-DISAGREEMENT = ("keep", "drop", "rationalise", "label_alone")
+DISAGREEMENT = ("keep", "drop", "rationalise")
 PAID = ("prompt_tokens", "answer_tokens", "seconds")
 MARKED = "This is what makes the post hateful."  # said of marked words, whoever marked them
 
@@ -149,8 +149,8 @@ def label_alone(rows: pd.DataFrame) -> pd.DataFrame:
 def resolve(rows: pd.DataFrame, disagreement: str) -> pd.DataFrame:
     """The rows a student learns from: those with a label and at least one explanation.
 
-    keep: whatever the teacher said; drop and rationalise: only where it is the gold label;
-    label_alone: all, see there.  Raises ValueError for another word, or when no row is left.
+    keep: whatever the teacher said; drop and rationalise: only where it is the gold label.
+    Raises ValueError for another word, or when no row is left.
     """
     if disagreement not in DISAGREEMENT:
         raise ValueError(f"disagreement {disagreement!r}: one of {', '.join(DISAGREEMENT)}")
@@ -159,9 +159,7 @@ def resolve(rows: pd.DataFrame, disagreement: str) -> pd.DataFrame:
         usable &= rows["label"].fillna(-1) == rows["gold"]
     if not usable.any():
         raise ValueError("no rationale can be used: look at the answers and their reasons above")
-    return (
-        label_alone(rows) if disagreement == "label_alone" else rows[usable].reset_index(drop=True)
-    )
+    return rows[usable].reset_index(drop=True)
 
 
 def ledger(rows: pd.DataFrame, sample: pd.DataFrame) -> dict[str, Any]:

@@ -48,7 +48,7 @@ WORDS = {
     "objective": objectives.OBJECTIVES,
     "label_source": supervision.SOURCES,
     "rationales": supervision.REASONS,
-    "disagreement": rationales.DISAGREEMENT,
+    "disagreement": (*rationales.DISAGREEMENT, "label_alone"),
     "loss_on": objectives.LOSS_ON,
     "tokens_as": ("", *objectives.OBJECTIVES),
 }

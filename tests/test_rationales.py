@@ -91,12 +91,10 @@ def test_resolve_refuses_what_it_does_not_know_and_an_empty_rest():
         rationales.resolve(rows().iloc[5:], "keep")
     with pytest.raises(ValueError, match="no rationale can be used"):
         rationales.resolve(rows().iloc[[1]], "drop")
-    with pytest.raises(ValueError, match="no rationale can be used"):
-        rationales.resolve(rows().iloc[[1]], "label_alone")
 
 
 def test_label_alone_keeps_all_posts_and_only_the_reasons_that_were_the_teacher_s_own():
-    alone = rationales.resolve(rows(), "label_alone")
+    alone = rationales.label_alone(rows())
     assert alone["label"].tolist() == SAMPLE["label"].tolist()
     told = alone.set_index("id")["explanations"]
     assert told.notna().to_dict() == {key: key in "ace" for key in "abcdef"}
