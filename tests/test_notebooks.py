@@ -148,6 +148,8 @@ def definition(module, name, owner=None):
         names = [getattr(node, "name", None)]
         if isinstance(node, ast.Assign):
             names += [getattr(target, "id", None) for target in node.targets]
+        if isinstance(node, ast.AnnAssign):  # a field of a dataclass
+            names.append(node.target.id)
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if name == (alias.asname or alias.name):
