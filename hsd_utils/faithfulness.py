@@ -154,11 +154,9 @@ def quoting(classifier: Classifier, posts: pd.DataFrame, seed: int, tried: int =
 def without_each(p_hate: Ask, texts: Iterable[str]) -> list[np.ndarray]:
     """How far P(hate) falls without each word of each text, (n_words,); 0 where it was not read."""
     texts = list(texts)
-    words = [spans.windows(len(spans.words(text)), 1) for text in texts]
-    parts = [[t, *(spans.without(t, w) for w in ws)] for t, ws in zip(texts, words, strict=True)]
-    asked = iter(p_hate([text for some in parts for text in some]) if parts else ())
-    found = [np.array([next(asked) for _ in some]) for some in parts]
-    return [np.nan_to_num(whole - left) for whole, *left in found]
+    left = narrowing.without_each(p_hate, texts, [1] * len(texts))
+    whole = p_hate(texts) if texts else []
+    return [np.nan_to_num(p - some) for p, some in zip(whole, left, strict=True)]
 
 
 def marks(

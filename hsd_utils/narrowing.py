@@ -70,15 +70,21 @@ def rests_on(
     """
     if not 0 < share <= 1:
         raise ValueError(f"stretches of a share of {share}: it must lie in (0, 1]")
-    sizes = [len(spans.words(text)) for text in texts]
-    tried = [spans.windows(n, max(1, round(share * n))) for n in sizes]
-    pairs = [(text, mask) for text, some in zip(texts, tried, strict=True) for mask in some]
-    asked, places = iter(p_hate([spans.without(*pair) for pair in pairs]) if pairs else ()), []
-    for text, label, some in zip(texts, labels, tried, strict=True):
-        left = np.array([next(asked) for _ in some]) * (1 if label else -1)
-        best = spans.runs(some[np.nan_to_num(left, nan=1.0).argmin()])[0] if some else None
-        places.append(spans.stretch(text, *best) if best else (0, 0))
+    lengths = [max(1, round(share * len(spans.words(text)))) for text in texts]
+    places, left = [], without_each(p_hate, texts, lengths)
+    for text, label, length, found in zip(texts, labels, lengths, left, strict=True):
+        known = np.nan_to_num(found * (1 if label else -1), nan=1.0)
+        first = int(known.argmin()) if len(known) else None
+        places.append((0, 0) if first is None else spans.stretch(text, first, first + length))
     return places
+
+
+def without_each(p_hate: Ask, texts: Sequence[str], lengths: Sequence[int]) -> list[np.ndarray]:
+    """P(hate) of each text without each stretch of its length in words, in order; NaN as there."""
+    tried = [spans.windows(len(spans.words(t)), n) for t, n in zip(texts, lengths, strict=True)]
+    parts = [spans.without(t, mask) for t, some in zip(texts, tried, strict=True) for mask in some]
+    asked = iter(p_hate(parts) if parts else ())
+    return [np.array([next(asked) for _ in some]) for some in tried]
 
 
 def _words(text: str, quote: dict) -> np.ndarray:

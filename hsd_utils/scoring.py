@@ -88,7 +88,8 @@ class Classifier:
         """
         if about is not None and not self.label_first:
             raise ValueError("a quote can be given to a model that gives the label first")
-        generated, about = (generated or {}) if about is None else {}, about or {}
+        generated = {} if about else generated or {}
+        about = about or {}
         said = {key: verdict.parse(answer.text).label for key, answer in generated.items()}
         explainer = replace(self, converse=self.explain_with or self.converse)
         asked = [
@@ -190,8 +191,9 @@ def _rows(posts, p_hate, predicted, generated, again) -> list[dict[str, Any]]:
 
 def _at(row: dict[str, Any], text: str, start: int, end: int) -> dict[str, Any]:
     """A row whose first explanation, the only one kept, is of the words at this place."""
-    found = verdict.Quote(start, end, "exact", text[start:end].strip() == text.strip())
-    place = asdict(found) | {"input": text[start:end]}
+    words = text[start:end]
+    # They may stand in it twice
+    place = asdict(verdict.locate(words, text)) | {"start": start, "end": end, "input": words}
     return row | {"explanations": [told | place for told in row["explanations"][:1]]}
 
 

@@ -116,10 +116,10 @@ def taught(run: Run, table: pd.DataFrame, settings: Mapping[str, Any]) -> list[d
     elif settings["objective"] != "label_only" or settings["tokens_as"]:
         asked, reasons = (run, table, settings["disagreement"]), settings["rationales"]
         said = narrower(*asked, reasons) if reasons in AT_MOST else teacher_says(*asked)
-        every = "left" if settings["disagreement"] == "label_alone" else "inner"
-        rows = rows.drop(columns=["label", "explanations"]).merge(said, on="id", how=every)
-    if settings["disagreement"] == "label_alone":
-        rows = rationales.label_alone(rows)
+        alone = settings["disagreement"] == "label_alone"  # posts without a reason stay
+        rows = rows.drop(columns=["label", "explanations"])
+        rows = rows.merge(said, on="id", how="left" if alone else "inner")
+        rows = rationales.label_alone(rows) if alone else rows
     if gold or settings["disagreement"] != "keep":
         rows = rows[rows["label"] == rows["gold"]]  # what explains the other label is of no use
     if rows.empty:
