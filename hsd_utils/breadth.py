@@ -71,14 +71,16 @@ def of_students(
         raise ValueError("cells of the study that name sources differ in more than these")
     cells = {frozenset(r["changes"].get("sources", ())): r for r in done if _plain(r) in apart}
     said = {named: _p_hate(run, done, row["name"], judged) for named, row in cells.items()}
-    posts, found = pd.concat(judged.values()), []
+    posts, found, left = pd.concat(judged.values()), [], False
     known = frozenset(posts["source"])
     for source in sorted(known):
         others, target = known - {source}, posts[posts["source"] == source]
         learned = {"with it": frozenset(), "without it": others, "many": others}
         alone = {other: frozenset([other]) for other in sorted(others)}
-        waiting = {*learned.values(), *alone.values()} - cells.keys()
-        if len(others) < 2 or waiting or not _enough(target):
+        if len(others) < 2 or not _enough(target):
+            continue
+        if {*learned.values(), *alone.values()} - cells.keys():
+            left = True
             continue
         p_hate = {k: [p[target["id"]].to_numpy() for p in each] for k, each in said.items()}
         learned = {title: p_hate[named] for title, named in learned.items()}
@@ -87,9 +89,9 @@ def of_students(
         row = {"model": "student", "source": source, "learned_from": size, "equal_size": size}
         found.append((row, target["label"].to_numpy(), learned, alone))
     rows, overall = _measured(found, resamples, seed)
-    if len(rows) < len(known):
+    if left:
         return rows, bootstrap.absent("cells of the study that name sources are left to train")
-    return rows, overall | {"trainings": min(map(len, said.values()))}
+    return rows, overall | ({"trainings": min(map(len, said.values()))} if found else {})
 
 
 def _measured(found: Sequence[tuple], resamples: int, seed: int) -> tuple[pd.DataFrame, dict]:

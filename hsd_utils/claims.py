@@ -122,23 +122,16 @@ def _plain(model: str) -> str:
 
 
 def write(run: Run) -> str:
-    """Write claims.json and claims.md of a run, the rule and a table; returns the latter."""
+    """Write claims.json and claims.md of a run; returns the rule and a table without notes."""
     rows = collect(run)
     provenance.write_json(run.folder / FILE, rows)
-    shown = [
-        {
-            "claim": f"{row['claim']}: {row['says']}",
-            "experiment": row["experiment"],
-            "number": {key: row[key] for key in ("value", "low", "high")},
-            "labels from": row["supervision"],
-            "verdict": row["verdict"],
-            "note": row["note"],
-            "file": row["file"],
-        }
-        for row in rows
-    ]
-    scale, table = rows[0]["scale"], tables.markdown(pd.DataFrame(shown))
-    told = f"{scale[0].upper()}{scale[1:]}. {RULE}\n\n{table}"
-    text = f"# Claims, run `{run.name}`\n\n{told}"
+    shown = pd.DataFrame(rows, dtype=object)
+    shown["claim"] += ": " + shown["says"]
+    shown["number"] = shown[["value", "low", "high"]].to_dict("records")
+    columns = ["claim", "experiment", "number", "supervision", "verdict", "note", "file"]
+    shown = shown[columns].rename(columns={"supervision": "labels from"})
+    scale = rows[0]["scale"]
+    told = f"{scale[0].upper()}{scale[1:]}. {RULE}\n\n"
+    text = f"# Claims, run `{run.name}`\n\n{told}{tables.markdown(shown)}"
     (run.folder / PAGE).write_text(text, encoding="utf-8")
-    return text
+    return told + tables.markdown(shown.drop(columns=["note", "file"]))

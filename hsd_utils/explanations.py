@@ -120,7 +120,7 @@ def sentence(explanations: Iterable[Mapping[str, Any]]) -> str:
     return " ".join(e["explanation"] for e in explanations if e["explanation"])
 
 
-def features(sample: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+def features(sample: pd.DataFrame, rows: pd.DataFrame, taught: Iterable[str] = ()) -> pd.DataFrame:
     """One row a post: what can be told from its explanation's words, NaN where there is none.
 
     quotes, found (standing in the post), hallucinated, whole (the whole post), fuzzy (a few
@@ -128,7 +128,7 @@ def features(sample: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     touches; explained (0/1); length in words; names_group; contradicts: its words conclude the
     other label (NaN where they conclude nothing); generic: written for another post too, or it
     names no group and shares no word of four letters with the post; copied: a demonstration's
-    explanation or the post itself over again (COPIED).
+    explanation, one of ``taught`` or the post itself over again (COPIED).
     """
     reasons = [sentence(row) for row in rows["explanations"]]
     often = Counter(reason.casefold() for reason in reasons)
@@ -149,7 +149,7 @@ def features(sample: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
             found |= {"contradicts": np.nan if ends is None else float(ends != row.predicted)}
             found |= {"generic": float(often[reason.casefold()] > 1 or alone)}
             each = [e["explanation"] for e in row.explanations]
-            known = [*shown, post.text]
+            known = [*shown, *taught, post.text]
             alike = process.cdist(each, known, processor=str.lower, score_cutoff=COPIED)
             found |= {"copied": float(alike.any())}
         made.append(found)

@@ -79,9 +79,11 @@ def main() -> None:
     parser.add_argument("--price-in", type=float, default=0.6, help="for a million tokens")
     parser.add_argument("--price-out", type=float, default=0.8, help="for a million tokens")
     options = parser.parse_args()
-    run = Run(options.run)
+    run, said = Run(options.run), ""
+    if not run.metrics.exists():
+        parser.error(f"no {run.metrics.name} in {run.folder}: execute the run's notebooks first")
     summary.write(run)
-    (_, _, claimed), said = claims.write(run).partition("\n\n"), ""
+    claimed = claims.write(run)
     made = [run.summary, run.folder / claims.PAGE]
     if (run.folder / TEMPLATE).exists():
         page, said = findings(run)
@@ -91,15 +93,14 @@ def main() -> None:
     if not options.readme:
         return
     metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
-    if run.name == "confirmation":  # beside the reference run, whose tables stay
-        tables.insert(paths.REPOSITORY / "README.md", run.name, said)
-        return
     blocks = {
         "findings": said,
         "results": f"Run `{run.name}`. {summary.headline(metrics)}",
         "claims": f"Run `{run.name}`. {claimed}",
         "benchmarks": summary.benchmarks(run),
     }
+    if run.name == "confirmation":  # beside the reference run, whose tables stay
+        blocks = {run.name: said}
     for marker, text in blocks.items():
         if text:
             tables.insert(paths.REPOSITORY / "README.md", marker, text)

@@ -219,11 +219,11 @@ def main(arguments: list[str] | None = None) -> int:
         run.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(run.folder / ".lock", timeout=0):
             execute(options.profile, run, stages, planned)
-    except (Refused, ValueError) as error:
-        print(f"pipeline: {error}", file=sys.stderr)
-        return 1
     except Timeout:
         print(f"pipeline: run {run.name} is being executed by another process", file=sys.stderr)
+        return 1
+    except (Refused, OSError, ValueError) as error:
+        print(f"pipeline: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("pipeline: stopped; the same command goes on from here", file=sys.stderr)

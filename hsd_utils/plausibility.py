@@ -9,7 +9,7 @@ words (see ``spans``).
     python -c "from hsd_utils import plausibility as p; print(p.token_f1([1, 1, 0], [1, 0, 0]))"
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -113,25 +113,35 @@ def tagger(encode: Encoder, texts: Iterable[str], masks: Iterable, seed: int) ->
     return lambda text: model.decision_function(encode.words([text])[0])
 
 
-def ceiling(marks: Iterable[list], resamples: int, seed: int) -> dict:
+def ceiling(marks: Iterable[list], resamples: int, seed: int, said: Iterable | None = None) -> dict:
     """How well people agree: each annotator against what at least half of the others marked.
 
-    ``marks``: for each post a list of masks (n_words,), one an annotator.  The measures of a
-    post are means over its annotators; posts with fewer than two are left out.
+    ``marks``: for each post a list of masks (n_words,), one an annotator.  ``said``: for each
+    post the mask of a model that takes each annotator's place in turn, to be compared with them.
+    The measures of a post are means over its annotators; posts with fewer than two are left out.
     """
+    marks = list(marks)
     found = []
-    for masks in (np.array(m, dtype=bool) for m in marks if len(m) > 1):
+    for each, one in zip(marks, said or [None] * len(marks), strict=True):
+        if len(each) < 2:
+            continue
+        masks = np.array(each, dtype=bool)
         others = [np.delete(masks, n, axis=0).mean(axis=0) >= 0.5 for n in range(len(masks))]
-        found.append(by_post(others, masks).mean())
+        found.append(by_post(others, masks if one is None else [one] * len(masks)).mean())
     return _over_posts(pd.DataFrame(found, columns=list(BY_POST)), resamples, seed)
 
 
-def hatexplain_marks(ids: Iterable[str]) -> list[list]:
-    """The annotators' own masks over HateXplain's tokens; see ``public.hatexplain_records``."""
-    return [
-        [m for m in r["rationales"] if len(m) == len(r["post_tokens"]) and any(m)]
-        for r in public.hatexplain_records(ids).values()
-    ]
+def hatexplain_marks(texts: Mapping[str, str]) -> dict[str, list[list[int]]]:
+    """The annotators' own masks (n_words,) over those posts, by id, that are HateXplain's.
+
+    Published over its tokens: a mask of another length than the post's words, since cleaning
+    joined some, is left out, and so is one that marks nothing.
+    """
+    sizes = {post: len(spans.words(text)) for post, text in texts.items()}
+    return {
+        post: [m for m in record["rationales"] if len(m) == sizes[post] and any(m)]
+        for post, record in public.hatexplain_records(texts).items()
+    }
 
 
 def _over_posts(found: pd.DataFrame, resamples: int, seed: int) -> dict:

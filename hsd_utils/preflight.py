@@ -51,7 +51,8 @@ def _disk(needed: float, repositories: list[str]) -> list[str]:
         from huggingface_hub.constants import HF_HUB_CACHE
 
         folder, place = Path(HF_HUB_CACHE), "HF_HOME"
-        held = [folder / f"models--{name.replace('/', '--')}" for name in repositories]
+        named = [name.rpartition(":") for name in repositories]
+        held = [folder / f"{kind or 'model'}s--{n.replace('/', '--')}" for kind, _, n in named]
         there = sum(f.stat().st_size for known in held for f in known.glob("blobs/*"))
     while not folder.exists():
         folder = folder.parent

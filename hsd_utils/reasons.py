@@ -104,18 +104,20 @@ def falls(p_hate: Ask, texts: Sequence[str], rows: pd.DataFrame, seed: int) -> p
     return made[["post", "changed", "fall", "control"]]
 
 
-def summary(found: pd.DataFrame, resamples: int, seed: int) -> dict:
+def summary(found: pd.DataFrame, least: int, resamples: int, seed: int) -> dict:
     """Of ``falls``, for group and act each: the mean fall, its lead over the control, posts.
 
-    Falls and leads (fall - control, of the posts that have both) are {value, low, high}.
+    Falls and leads (fall - control, of the posts that have both) are {value, low, high}, null
+    with a reason where fewer than ``least`` posts have them.
     """
-    made = {}
+    made, few = {}, bootstrap.absent(f"fewer than {least} posts to measure")
     for way in ("group", "act"):
         part = found[found["changed"] == way]
-        lead = part["fall"] - part["control"]
-        made |= {way: bootstrap.mean(part["fall"], resamples, seed), f"{way} posts": len(part)}
-        made[f"{way} lead"] = bootstrap.mean(lead, resamples, seed)
-        made[f"{way} lead posts"] = int(lead.notna().sum())
+        falls = {way: part["fall"], f"{way} lead": part["fall"] - part["control"]}
+        for name, values in falls.items():
+            posts = int(values.notna().sum())
+            made[name] = bootstrap.mean(values, resamples, seed) if posts >= least else few
+            made[f"{name} posts"] = posts
     return made
 
 

@@ -12,13 +12,9 @@ slips every word that the post has is one.  ``restore`` reads the posts from the
     python -m hsd_utils.release --restore demo-release.zip again
     python -m hsd_utils.pipeline demo --run again --only 03 --only 04 --only 06 --only 07 --only 08
 
-Limits.  05 times the teacher, and what was never asked of it is not there: both take the model,
-so make the release when all notebooks (and the study) are done.  What follows from MiniLM's
-vectors (``04.retrieved_posts``, ``06.attributions``) asks for the same only where these come out
-alike, as on a processor of the same kind.  An answer that could not be read comes back without
-its text; ``altered`` counts what is not as it was.  All P(hate) in the teacher's store go in, as
-numbers under hashes.  A hash is no disguise: who holds a post can tell that it is there.  An
-endpoint's address is among the parameters.
+Limits: see README.md.  An answer that could not be read comes back without its text; ``altered``
+counts what is not as it was.  All P(hate) in the teacher's store go in, as numbers under hashes.
+An endpoint's address is among the parameters.
 """
 
 import argparse
@@ -106,14 +102,15 @@ def restore(package: Path, run: Run) -> dict[str, Any]:
             f"{', '.join(asked['sources'])} here, or with another text or label: get the files "
             "whose SHA-256 release.json gives under 'read'"
         )
-    for split, listed in wanted.items():
-        posts.write_jsonl(table.loc[[known[each].Index for each in listed]], run.sample(split))
-    for name, rows in files.items():
-        if name.split("/")[0] in ("rationales", "predictions"):
-            filled = [redaction.filled(row, known[row["id"]]) for row in rows]
-            posts.write_rows(filled, run.folder / f"{name}.jsonl")
     teacher = about["stages"]["02_cot_teacher"]["results"]["teacher"]
-    with scoring.teacher(teacher) as classifier:
+    with scoring.teacher(teacher) as classifier:  # refused where another process has its store
+        for split, listed in wanted.items():
+            drawn = table.loc[[known[each].Index for each in listed]]
+            posts.write_jsonl(drawn, run.sample(split))
+        for name, rows in files.items():
+            if name.split("/")[0] in ("rationales", "predictions"):
+                filled = [redaction.filled(row, known[row["id"]]) for row in rows]
+                posts.write_rows(filled, run.folder / f"{name}.jsonl")
         for row in files["answers"]:
             if row["key"] not in classifier.store.offsets:
                 classifier.store.adopt(answers.back(row, known, classifier.label_first))
@@ -166,9 +163,13 @@ def _read(package: Path) -> tuple[dict, dict[str, list[dict]]]:
         if about.get("format") != FORMAT:
             raise ValueError(f"release of format {about.get('format')}, this code reads {FORMAT}")
         # A package comes from others: no name in it may lead to another folder.
-        settings = about["stages"]["02_cot_teacher"]["results"]["teacher"]["engine_settings"]
-        names = [name for name in about["rows"] if re.fullmatch(r"(\w+/)?[\w.-]+", name)]
-        if len(names) < len(about["rows"]) or settings["identity"]["engine"] not in ENGINES:
+        try:
+            settings = about["stages"]["02_cot_teacher"]["results"]["teacher"]["engine_settings"]
+            listed, engine = list(about["rows"]), settings["identity"]["engine"]
+        except (KeyError, TypeError):
+            raise ValueError(f"{package} is no whole release: make it again") from None
+        names = [name for name in listed if re.fullmatch(r"(\w+/)?[\w.-]+", name)]
+        if len(names) < len(listed) or engine not in ENGINES:
             raise ValueError(f"{package} names files or an engine that no release has")
         return about, {name: posts.read_rows(package / f"{name}.jsonl") for name in names}
 

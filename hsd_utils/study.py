@@ -96,7 +96,7 @@ def _cell(row: dict, baseline: dict, seed: int) -> dict[str, Any]:
     _known(row, {*baseline, *OPTIONAL, *provenance.defaults(trial.NOTEBOOK)}, "a setting")
     changes = baseline | row
     for key, words in WORDS.items():
-        _known({changes.get(key, words[0])}, words, f"a {key}")
+        _known([changes.get(key, words[0])], words, f"a {key}")
     try:
         supervision.check(changes)
     except (TypeError, ValueError) as error:

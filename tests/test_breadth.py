@@ -149,6 +149,13 @@ def test_a_source_waits_for_all_its_cells_and_the_mean_for_all_sources(studied, 
     assert rows["source"].tolist() == left and overall["value"] is None
 
 
+def test_a_source_with_too_few_posts_of_a_label_is_not_waited_for(studied):
+    run, done, judged = studied
+    few = {s: t[(t["source"] != "x") | (t["label"] == 1)] for s, t in judged.items()}
+    rows, overall = breadth.of_students(run, done, few, 20, 0)
+    assert rows["source"].tolist() == ["y", "z"] and overall["value"] is not None
+
+
 def test_cells_that_differ_in_more_than_their_sources_are_not_mixed(studied):
     run, done, judged = studied
     other = done[2] | {"changes": done[2]["changes"] | {"label_source": "teacher"}}

@@ -127,6 +127,14 @@ def test_the_post_over_again_is_copied():
     assert explanations.features(SAMPLE.head(1), rows)["copied"].tolist() == [1]
 
 
+def test_a_reason_that_was_learned_is_copied():
+    taught, other = ["It demeans Women"], ["It says where the library is."]
+    found = [
+        explanations.features(SAMPLE, ROWS, each)["copied"].tolist() for each in (taught, other)
+    ]
+    assert found[0][0] == 1 and found[1][0] == 0
+
+
 def test_diversity_by_hand():
     found = explanations.diversity(["a b c", "", "a b c"])
     assert found == {"distinct_1": 0.5, "distinct_2": 0.5, "self_similarity": 1.0}

@@ -55,15 +55,18 @@ def test_a_run_without_a_template_has_no_readme_and_leaves_the_findings(command,
     run = Run("reference")
     for page in (run.folder / "README.md.j2", run.folder / "README.md"):
         page.unlink()
+    (Run("confirmation").folder / "README.md.j2").unlink()
     before = (tmp_path / "README.md").read_text(encoding="utf-8")
+    command("confirmation", "--readme")
     command("reference", "--readme")
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == before
     assert not (run.folder / "README.md").exists()
 
 
-def test_a_run_that_is_not_there_is_named(command):
-    with pytest.raises(FileNotFoundError, match="other"):
+def test_a_run_that_is_not_there_is_named(command, capsys):
+    with pytest.raises(SystemExit):
         command("other")
+    assert "other: execute the run's notebooks first" in capsys.readouterr().err
 
 
 ROWS = [

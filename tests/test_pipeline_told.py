@@ -21,3 +21,9 @@ def test_a_notebook_is_given_its_run_and_what_differs_from_its_own(project, monk
     )
     assert pipeline.main(["small", "--run", "mine", "-p", "02.seed=3", "-p", "02.size=2"]) == 0
     assert given == [{"size": 1, "run": "mine"}, {"seed": 3, "run": "mine"}]
+
+
+def test_a_folder_that_cannot_be_made_is_said(project, monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HSD_OUTPUTS", str(tmp_path / "file"))
+    assert pipeline.main(["small"]) == 1 and "pipeline: " in capsys.readouterr().err

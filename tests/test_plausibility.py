@@ -123,14 +123,26 @@ def test_the_ceiling_is_each_annotator_against_the_others():
     assert same["iou_f1"]["value"] == 1.0
 
 
+def test_a_model_beside_the_ceiling_is_judged_by_the_same_marks():
+    marks = [[[1, 0, 0], [1, 0, 0], [0, 1, 0]], [[1, 1]]]  # the second has one annotator
+    said = [np.array([1, 1, 0]), np.array([0, 1])]
+    found = plausibility.ceiling(marks * 2, 50, 0, said * 2)
+    # By two annotators' others it is right in full, by the third's it marks a word too many.
+    assert found["token_f1"]["value"] == pytest.approx((1 + 1 + 2 / 3) / 3)
+    with pytest.raises(ValueError, match="argument"):
+        plausibility.ceiling(marks, 50, 0, said[:1])
+
+
 def test_annotators_of_hatexplain_are_read_by_id(tmp_path, monkeypatch):
     record = {"post_tokens": ["a", "b"], "rationales": [[1, 0], [0, 0], [1, 0, 0], [1, 1]]}
-    (tmp_path / "file.json").write_text(json.dumps({"7": record}))
+    (tmp_path / "file.json").write_text(json.dumps({"7": record, "8": record}))
     monkeypatch.setattr(plausibility.public.files, "find", lambda name: tmp_path / "file.json")
-    found = plausibility.hatexplain_marks(["hatexplain-7", "ethos-7", "hatexplain-none"])
-    assert found == [[[1, 0], [1, 1]]]  # an empty mark and one of another length are none
+    texts = {"hatexplain-7": "a b", "hatexplain-8": "ab", "ethos-7": "a b", "hatexplain-no": "a b"}
+    found = plausibility.hatexplain_marks(texts)
+    # An empty mark and those of another length than the post has words are none.
+    assert found == {"hatexplain-7": [[1, 0], [1, 1]], "hatexplain-8": []}
     monkeypatch.setattr(plausibility.public.files, "find", None)
-    assert plausibility.hatexplain_marks(["ethos-7"]) == []  # and nothing is read
+    assert plausibility.hatexplain_marks({"ethos-7": "a b"}) == {}  # and nothing is read
 
 
 class Shapes:

@@ -85,6 +85,9 @@ def test_weights_that_are_there_already_need_no_room(hub, monkeypatch, tmp_path)
     with open(tmp_path / "models--owner--model" / "blobs" / "0", "wb") as file:
         file.truncate(int(1e9))  # sparse
     assert preflight.lacking(asked) == []
+    (tmp_path / "models--owner--model").rename(tmp_path / "datasets--owner--model")
+    assert preflight.lacking(asked) != []
+    assert preflight.lacking(asked | {"hub": ["dataset:owner/model"]}) == []
     (lack,) = preflight.lacking({"disk_gb": 3})
     assert "HSD_CACHE" in lack
 

@@ -92,7 +92,7 @@ def test_the_lead_is_over_the_control_of_the_same_posts():
     found = reasons.falls(p_hate, texts, given, seed=0)
     assert found["changed"].tolist() == ["group", "group", "act", "act", "act"]
     assert found["control"][0] == pytest.approx(0.5)  # "rotten" it must be
-    by = reasons.summary(found, 100, 0)
+    by = reasons.summary(found, 1, 100, 0)
     assert (by["group posts"], by["group lead posts"]) == (2, 1)
     assert by["group lead"]["value"] is None  # one post
     again = reasons.falls(p_hate, texts, given, seed=0)
@@ -100,10 +100,13 @@ def test_the_lead_is_over_the_control_of_the_same_posts():
     made = pd.DataFrame(
         {"post": range(3), "changed": "act", "fall": [0.5, 0.4, 0.9], "control": [0.1, 0.2, None]}
     )
-    by = reasons.summary(made, 100, 0)
+    by = reasons.summary(made, 2, 100, 0)
     assert by["act"]["value"] == pytest.approx(0.6) and by["act posts"] == 3
     assert by["act lead"]["value"] == pytest.approx(0.3) and by["act lead posts"] == 2
     assert by["act lead"]["low"] == pytest.approx(0.2)
+    few = reasons.summary(made, 3, 100, 0)  # three posts have a fall, two of them a lead
+    assert few["act"] == by["act"] and few["act lead posts"] == 2
+    assert few["act lead"]["value"] is None and "fewer than 3 posts" in few["act lead"]["reason"]
 
 
 def test_an_explanation_that_follows_any_label():

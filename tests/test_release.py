@@ -232,13 +232,13 @@ def test_refused_with_what_to_do(opened, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no release.json in it"):
         release.restore(tmp_path, Run("again"))
     good = json.loads((package / "release.json").read_text())
-    text = json.dumps(good["stages"])
     engine = good["stages"]["02_cot_teacher"]["results"]["teacher"]["engine_settings"]["identity"]
-    other = json.loads(text.replace(json.dumps(engine["engine"]), '"../../x"'))
+    named = json.dumps(good["stages"]).replace(json.dumps(engine["engine"]), '"../../x"')
     for wrong, match in (
         ({"format": 1}, "format 1, this code reads 2"),
         ({"rows": {"predictions/../../x": 1}}, "names files or an engine"),
-        ({"stages": other}, "names files or an engine"),
+        ({"stages": json.loads(named)}, "names files or an engine"),
+        ({"stages": {}}, "is no whole release"),
     ):
         (package / "release.json").write_text(json.dumps(good | wrong))
         with pytest.raises(ValueError, match=match):

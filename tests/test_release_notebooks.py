@@ -70,3 +70,10 @@ def test_they_ask_the_teacher_for_nothing_that_is_not_in_the_release(opened, tmp
     asked = len(opened.asked)
     release.restore(tmp_path / "package", again)
     assert rest(again) == expected and len(opened.asked) == asked
+
+
+def test_where_the_store_of_answers_is_in_use_nothing_is_restored(opened, tmp_path):
+    release.pack(made()[0], tmp_path / "package")
+    with scoring.teacher(test_release.ASKED), pytest.raises(RuntimeError, match="in use"):
+        release.restore(tmp_path / "package", Run("again"))
+    release.restore(tmp_path / "package", Run("again"))

@@ -72,6 +72,7 @@ def test_cells_of_one_seed_come_first_and_the_final_ones_come_again(grid):
     [
         ("objective: weighted", "objective: wieghted", "'wieghted'.*did you mean 'weighted'"),
         ("label_source: teacher_soft", "label_source: sof", "'sof' is not a label_source"),
+        ("objective: weighted", "objective: [weighted]", r"\['weighted'\] is not a objective"),
         ("alpha: 0.3", "alhpa: 0.3", "'alhpa' is not a setting; did you mean 'alpha'"),
         ("{shots: 2}", "{shot: 2}", "2 shots: .*argument 'shot'"),
         ("{shots: 2}", "{shots: 40}", "2 shots: 20 demonstrations"),

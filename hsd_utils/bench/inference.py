@@ -64,7 +64,8 @@ def measure(
         else:
             answers = list(opened(requests))
         seconds = time.perf_counter() - clock
-        peak = _server_peak() if base_url else timing.peak_bytes()
+        own = [child.pid for child in psutil.Process().children()]
+        peak = timing.high_water(own[0]) if base_url else timing.peak_bytes()
     tokens = np.sum([(a.prompt_tokens, a.answer_tokens) for a in answers], axis=0)
     labels = {
         a.key: int(a.probabilities[1] > 0.5) if a.probabilities else verdict.parse(a.text).label
@@ -136,9 +137,3 @@ def _healthy(address: str) -> bool:
     with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
         return answer.status == 200
     return False  # not listening yet, or still loading
-
-
-def _server_peak() -> int | None:
-    """Peak of the child that is the server, in bytes, where the system tells."""
-    server = next(iter(psutil.Process().children()), None)
-    return timing.high_water(server.pid) if server and sys.platform == "linux" else None

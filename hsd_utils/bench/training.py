@@ -42,31 +42,21 @@ def examples(rows: list[dict]) -> list[dict[str, Any]]:
 
 def _plain(model: str, made: list[dict], arguments: dict):
     from peft import LoraConfig
-    from trl import SFTConfig, SFTTrainer
 
     from hsd_utils import models
 
-    return SFTTrainer(
-        model=str(models.torch_weights(model)),
-        args=SFTConfig(**arguments, max_length=LONGEST, **QUIET),
-        train_dataset=_told(made),
-        peft_config=LoraConfig(**LORA, target_modules="all-linear", task_type="CAUSAL_LM"),
-    )
+    adapter = LoraConfig(**LORA, target_modules="all-linear", task_type="CAUSAL_LM")
+    return _sft(made, arguments, model=str(models.torch_weights(model)), peft_config=adapter)
 
 
 def _unsloth(model: str, made: list[dict], arguments: dict):
-    from hsd_utils import models, training  # isort: skip (first: Unsloth patches what others import)
-    from trl import SFTConfig, SFTTrainer
+    from hsd_utils import models, training
 
     loaded, tokenizer = training.FastLanguageModel.from_pretrained(
         str(models.torch_weights(model)), max_seq_length=LONGEST, load_in_4bit=True
     )
-    return SFTTrainer(
-        model=_with_adapter(training, loaded),
-        args=SFTConfig(**arguments, max_length=LONGEST, **QUIET),
-        train_dataset=_told(made),
-        processing_class=tokenizer,
-    )
+    adapted = _with_adapter(training, loaded)
+    return _sft(made, arguments, model=adapted, processing_class=tokenizer)
 
 
 def _ours(model: str, made: list[dict], arguments: dict):
@@ -87,13 +77,16 @@ def _with_adapter(training, loaded):
     )
 
 
-def _told(made: list[dict]):
-    """The same examples as TRL wants them; it too learns the answers only."""
+def _sft(made: list[dict], arguments: dict, **more):
+    """TRL's own trainer of the same examples; it too learns the answers only."""
     from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
 
     answers = [[{"role": "assistant", "content": example["answer"]}] for example in made]
     asked = [example["messages"] for example in made]
-    return Dataset.from_dict({"prompt": asked, "completion": answers})
+    told = Dataset.from_dict({"prompt": asked, "completion": answers})
+    config = SFTConfig(**arguments, max_length=LONGEST, **QUIET)
+    return SFTTrainer(args=config, train_dataset=told, **more)
 
 
 MAKERS = {"TRL and PEFT": _plain, "Unsloth as it comes": _unsloth, "notebook 03 (ours)": _ours}

@@ -46,7 +46,6 @@ def measure(rated: pd.DataFrame, key: list[dict], margin: float) -> dict:
     kind, long = ratings.kind(rated), _long(rated, key)
     posts, judged = long[long["check"].isna()], joined(rated, key)
     pair = sorted(next(row["right"] for row in key if row["check"] is None))  # student first
-    checks = _attention(long).values()
     return {
         "kind": kind,
         "raters": int(rated["rater"].nunique()),
@@ -54,7 +53,7 @@ def measure(rated: pd.DataFrame, key: list[dict], margin: float) -> dict:
         "shares": [{"ratings": kind} | row for row in _shares(judged, pair)],
         "agreement": [{"ratings": kind} | row for row in _agreement(posts)],
         "equivalence": [{"ratings": kind} | row for row in _equivalence(judged, pair, margin)],
-        "attention": {part: sum(found[part] for found in checks) for part in ("passed", "of")},
+        "attention": _attention(long).sum().to_dict(),
     }
 
 
@@ -115,11 +114,8 @@ def exposure(rated: pd.DataFrame, items: list[dict], key: list[dict]) -> pd.Data
     seen = rated.assign(**known).groupby(["rater", "item"])
     seen = seen.agg(dict.fromkeys(known, "first") | {"skipped": "all"}).groupby("rater")
     counts = seen[["posts", "hate", "skipped", "checks"]].sum()
-    counts = counts.assign(sessions=seen["session"].nunique()).reset_index()
-    passed = _attention(_long(rated, key))
-    for name in ("passed", "of"):
-        counts[name] = [passed.get(rater, {}).get(name, 0) for rater in counts["rater"]]
-    return counts
+    counts["sessions"] = seen["session"].nunique()
+    return counts.join(_attention(_long(rated, key))).fillna(0).astype(int).reset_index()
 
 
 def kappas(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
@@ -238,10 +234,9 @@ def _equivalence(judged: pd.DataFrame, pair: list, margin: float) -> Iterator[di
         }
 
 
-def _attention(long: pd.DataFrame) -> dict[str, dict]:
+def _attention(long: pd.DataFrame) -> pd.DataFrame:
     """Of the checks each rater answered, how many as expected; nobody is left out for it."""
     rows = long[long["check"].notna() & (long["question"] == "correct_own")]
     rows = rows.dropna(subset="rank")
     expected = [check[side] for check, side in zip(rows["check"], rows["side"], strict=True)]
-    passed = (rows["answer"] == expected).groupby(rows["rater"])
-    return {r: {"passed": int(p.sum()), "of": len(p)} for r, p in passed}
+    return (rows["answer"] == expected).groupby(rows["rater"]).agg(passed="sum", of="size")

@@ -18,7 +18,7 @@ from html import escape
 import numpy as np
 import pandas as pd
 
-from hsd_utils import posts, spans, verdict
+from hsd_utils import contamination, posts, spans, verdict
 from hsd_utils.paths import Run
 from hsd_utils.ratings import ANSWERS, PACE, QUESTIONS, SIDES, rubric
 
@@ -63,7 +63,10 @@ def draw(
     for model in models:
         strata = strata + f", {model} " + np.where(right[model], "right", "wrong")
     sizes = strata.value_counts().sort_index()
-    taken = _evenly(sizes, min(n, len(sample)))
+    if n < len(sizes):
+        raise ValueError(f"n is {n}: at least {len(sizes)}, one for each kind of post there is")
+    even = contamination.spread(strata.sort_values().to_frame("kind"), "kind", n)
+    taken = even["kind"].value_counts()
     weights = sizes / sizes.sum() * taken.sum() / taken
 
     pairs = []
@@ -83,17 +86,6 @@ def draw(
 
 
 _CHECKED = {"right": "yes", "wrong": "no"}  # which answer of a check is to be rated how
-
-
-def _evenly(sizes: pd.Series, n: int) -> pd.Series:
-    """n posts over the strata, one to each in turn for as long as it has any."""
-    if n < len(sizes):
-        raise ValueError(f"n is {n}: at least {len(sizes)}, one for each kind of post there is")
-    taken = sizes * 0
-    while taken.sum() < n:
-        for stratum in sizes.index[taken < sizes][: n - taken.sum()]:
-            taken[stratum] += 1
-    return taken
 
 
 def _answer(predicted: int, explanations: list[dict], **_) -> dict:
