@@ -41,11 +41,11 @@ FILE, PAGE = "claims.json", "claims.md"
 PAPER = ("llama-3-70b-instruct", "llama-3-8b-instruct")
 PAPER_EVAL = 1900  # posts: so many of its 2,001 a balanced sample can have
 RULE = """\
-*Supported*: the whole interval, or a value without one, is on the claimed side of no difference, \
-or of the paper's value (and, where the plan corrects for several tests, Holm's p-value is below \
-its level). *Not supported*: it is on the other side. *Inconclusive*: neither, or C10's students \
-were trained once, or, without them, its baselines disagree. *Not testable here*: nothing was \
-measured that could decide; the note says why."""
+*Supported*: the 95% interval, or a value that has none, lies on the claimed side of no \
+difference, or of the paper's value, and where the plan corrects for several tests Holm's p-value \
+is below its level. *Not supported*: it lies on the other side. *Inconclusive*: neither; or, of \
+C10, students were trained once, or, without students, baselines disagree. *Not testable here*: \
+nothing was measured that could decide; the note says why."""
 
 
 def collect(run: Run) -> list[dict[str, Any]]:
