@@ -147,7 +147,7 @@ def test_a_csv_that_was_damaged_names_rater_and_item(filled, items, name):
     whole = filled.read_bytes()
     with pytest.raises(ValueError, match=rf"sim1, item-\d+ [AB]: beside another item's {name}"):
         spreadsheet.read(edited(filled, sort_one_column), items)
-    with pytest.raises(ValueError, match="number of cells"):
+    with pytest.raises(ValueError, match="row 5: more or fewer cells"):
         spreadsheet.read(edited(filled, lambda rows: rows[4].pop()), items)
     filled.write_bytes(whole)
     with pytest.raises(ValueError, match="no column complete"):

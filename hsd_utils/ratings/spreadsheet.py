@@ -77,8 +77,11 @@ def read(path: Path, items: list[dict]) -> pd.DataFrame:
     was sorted by itself), and as ``ratings.check`` does.
     """
     rows, counts = tables.load(path, [*COLUMNS, "consent", *SHOWN])
-    if counts["dropped"]:
-        raise ValueError(f"{path.name}: {counts['dropped']}: save it as CSV with all columns")
+    if lost := sorted({*range(counts["read"])} - {*rows.index}):
+        which = ", ".join(str(place + 2) for place in lost)  # row 1 is the header
+        raise ValueError(
+            f"{path.name}, row {which}: more or fewer cells than columns; save it anew"
+        )
     if counts["undecodable"]:
         raise ValueError(f"{path.name} is not UTF-8: save it once more, as CSV UTF-8")
     rows = rows.fillna("").map(restore)
