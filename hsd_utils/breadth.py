@@ -115,7 +115,7 @@ def _measured(found: Sequence[tuple], resamples: int, seed: int) -> tuple[pd.Dat
         rows.append(row | {"posts": len(label), "alone": firsts} | shown)
     table = pd.DataFrame(rows, columns=COLUMNS)
     if not differences:
-        return table, bootstrap.absent("fewer than three sources")
+        return table, bootstrap.absent("fewer than three sources with enough posts of each label")
     fewest = min(map(len, differences))
     return table, bootstrap.interval(np.mean([v[:fewest] for v in differences], axis=0))
 

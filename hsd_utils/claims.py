@@ -41,11 +41,12 @@ FILE, PAGE = "claims.json", "claims.md"
 PAPER = ("llama-3-70b-instruct", "llama-3-8b-instruct")
 PAPER_EVAL = 1900  # posts: so many of its 2,001 a balanced sample can have
 RULE = """\
-*Supported*: the 95% interval, or a value that has none, lies on the claimed side of no \
-difference, or of the paper's value, and where the plan corrects for several tests Holm's p-value \
-is below its level. *Not supported*: it lies on the other side. *Inconclusive*: neither; or, of \
-C10, students were trained once, or, without students, baselines disagree. *Not testable here*: \
-nothing was measured that could decide; the note says why."""
+*Supported*: the whole interval (95%; of C7 and C9 from least to most over batch sizes), or a \
+value without one, lies on the claimed side of no difference, of the paper's value or, of C11, of \
+a gain of 0.02, and where the plan corrects for several tests Holm's p-value is below its level. \
+*Not supported*: it lies on the other side. *Inconclusive*: neither; or, of C10, students were \
+trained once, or, without students, baselines disagree. *Not testable here*: nothing was measured \
+that could decide; the note says why."""
 
 
 def collect(run: Run) -> list[dict[str, Any]]:

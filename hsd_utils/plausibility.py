@@ -120,9 +120,8 @@ def ceiling(marks: Iterable[list], resamples: int, seed: int, said: Iterable | N
     post the mask of a model that takes each annotator's place in turn, to be compared with them.
     The measures of a post are means over its annotators; posts with fewer than two are left out.
     """
-    marks = list(marks)
-    found = []
-    for each, one in zip(marks, said or [None] * len(marks), strict=True):
+    marks, found = list(marks), []
+    for each, one in zip(marks, [None] * len(marks) if said is None else said, strict=True):
         if len(each) < 2:
             continue
         masks = np.array(each, dtype=bool)

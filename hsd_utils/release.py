@@ -85,7 +85,7 @@ def restore(package: Path, run: Run) -> dict[str, Any]:
     01 and 02 count as done where notebooks and code are those of the release; else name what runs
     without the teacher, as above.  Raises ValueError for a run that is there, a file that is no
     release, and posts that are not the released ones (how many), FileNotFoundError for a missing
-    source.
+    source, RuntimeError where another process has the teacher's answers.
     """
     if run.folder.exists():
         raise ValueError(f"run {run.name!r} is there already: name another")
@@ -166,8 +166,12 @@ def _read(package: Path) -> tuple[dict, dict[str, list[dict]]]:
         try:
             settings = about["stages"]["02_cot_teacher"]["results"]["teacher"]["engine_settings"]
             listed, engine = list(about["rows"]), settings["identity"]["engine"]
+            whole = {"answers", *(f"samples/{split}" for split in SPLITS)} <= set(listed)
+            whole = whole and "parameters" in about["stages"]["01_sampling"]["manifest"]
         except (KeyError, TypeError):
-            raise ValueError(f"{package} is no whole release: make it again") from None
+            whole = False
+        if not whole:
+            raise ValueError(f"{package} is no whole release: make it again")
         names = [name for name in listed if re.fullmatch(r"(\w+/)?[\w.-]+", name)]
         if len(names) < len(listed) or engine not in ENGINES:
             raise ValueError(f"{package} names files or an engine that no release has")

@@ -49,8 +49,8 @@ told = [{"input": "Kind people", "explanation": "<b onclick=alert(3)>Praise</b>.
 row = {"predicted": 0, "p_hate": 0.2, "explanations": verdict.quotes(verdict.Parsed(0, told), text)}
 HTML(verdict_card.html(text, row, 0, 0.1, reveal=True) + verdict_card.html(text, row))"""
 CARDS = ".jp-OutputArea-output div.mathjax_ignore"
-# Contrast of an element's text with what lies behind it: WCAG 2.1, ratio of relative luminances.
 THEMES = ("Light", "Dark")
+# Contrast of an element's text with what lies behind it: WCAG 2.1, ratio of relative luminances.
 CONTRAST = r"""element => {
   const parts = colour => colour.match(/[\d.]+/g).map(Number);
   const light = ([r, g, b]) => { const [R, G, B] = [r, g, b].map(v => (v /= 255) <= 0.04045

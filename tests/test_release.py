@@ -236,7 +236,8 @@ def test_refused_with_what_to_do(opened, tmp_path, monkeypatch):
     named = json.dumps(good["stages"]).replace(json.dumps(engine["engine"]), '"../../x"')
     for wrong, match in (
         ({"format": 1}, "format 1, this code reads 2"),
-        ({"rows": {"predictions/../../x": 1}}, "names files or an engine"),
+        ({"rows": good["rows"] | {"predictions/../../x": 1}}, "names files or an engine"),
+        ({"rows": {"answers": 1}}, "is no whole release"),
         ({"stages": json.loads(named)}, "names files or an engine"),
         ({"stages": {}}, "is no whole release"),
     ):
