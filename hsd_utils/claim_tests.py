@@ -157,13 +157,13 @@ def _shares(found) -> dict:
 
 def _time(found, experiment="share of the seconds a post saved, whole answers", paper="0.54"):
     """Time saved; its ends are the least and most over the batch sizes."""
-    if not (measured := found.get("efficiency")):
-        return _untested(experiment, NOT_RUN.format("05"))
+    measured = found.get("efficiency") or {"savings": {"time": {"here": None}}}
+    if (value := measured["savings"]["time"]["here"]) is None:
+        return _untested(experiment, NOT_RUN.format("05, with a teacher to time,"))
     rows = [r for r in measured["rows"] if r["mode"] != "label only"]
     seconds = {(r["model"], r["batch"]): 1 / r["posts_per_second"] for r in rows}
     shared = [b for m, b in seconds if m == "teacher" and ("student", b) in seconds]
     saved = [1 - seconds["student", batch] / seconds["teacher", batch] for batch in shared]
-    value = measured["savings"]["time"]["here"]
     ends = {"value": value, "low": min([*saved, value]), "high": max([*saved, value])}
     note = f"at its best batch (least–most over batches of {str(shared)[1:-1]}); paper {paper}"
     return _row(experiment, ends, None, None, "tables/efficiency.json", note)
@@ -174,7 +174,7 @@ def _memory(found) -> dict:
     if not (measured := found.get("efficiency")):
         return _untested(experiment, NOT_RUN.format("05"))
     if (value := measured["savings"]["memory"]["here"]) is None:
-        return _untested(experiment, "the memory of a model behind an endpoint is not known")
+        return _untested(experiment, "not known of a model behind an endpoint, or not at hand")
     ends = {"value": value, "low": None, "high": None}
     return _row(experiment, ends, None, None, "tables/savings.json", "one measurement; paper 0.86")
 
@@ -182,9 +182,9 @@ def _memory(found) -> dict:
 def _cost(found) -> dict:  # on one machine a post's price goes with its time
     experiment = "share of the price of a post saved, at one hourly price"
     row = _time(found, experiment, "0.86, on other machines; as C7, since both run at one price")
-    if measured := found.get("efficiency"):
-        after = f"{n:,.0f}" if (n := measured["costs"]["break_even_posts"]) else "no number of"
-        row["note"] += f"; labelling and training are earned back after {after} posts"
+    if row["value"] is not None:
+        n = found["efficiency"]["costs"]["break_even_posts"] or float("inf")
+        row["note"] += f"; labelling and training are earned back after {n:,.0f} posts"
     return row
 
 

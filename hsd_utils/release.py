@@ -10,7 +10,7 @@ slips every word that the post has is one.  ``restore`` reads the posts from the
 
     python -m hsd_utils.release demo -o demo-release.zip
     python -m hsd_utils.release --restore demo-release.zip again
-    python -m hsd_utils.pipeline demo --run again --only 03 --only 04 --only 06 --only 07 --only 08
+    python -m hsd_utils.pipeline demo --run again --from 03
 
 Limits: see README.md.  An answer that could not be read comes back without its text; ``altered``
 counts what is not as it was.  All P(hate) in the teacher's store go in, as numbers under hashes.

@@ -77,12 +77,12 @@ def costs(
 ) -> dict[str, Any]:
     """Price of each model per 1,000 posts, and where distillation has paid for itself.
 
-    seconds_per_post has "teacher" and "student" among its keys; fixed_seconds is the time of
-    labelling and training before the student's first post.  break_even_posts is the volume V
-    with V * teacher = fixed + V * student; None when the student is not cheaper.
+    seconds_per_post has "student" and, where it was timed, "teacher" among its keys; fixed_seconds
+    is the time of labelling and training before the student's first post.  break_even_posts is the
+    volume V with V * teacher = fixed + V * student; None when the student is not cheaper.
     """
     per_post = {m: s * price_per_hour / 3600 for m, s in seconds_per_post.items()}
-    saved = per_post["teacher"] - per_post["student"]
+    saved = per_post.get("teacher", 0) - per_post["student"]
     fixed = fixed_seconds * price_per_hour / 3600
     return {
         "price_per_hour": price_per_hour,
@@ -93,13 +93,14 @@ def costs(
 
 
 def savings(seconds_per_post: dict[str, float], peak: dict[str, int | None]) -> dict[str, dict]:
-    """Shares of time, memory (None where not known) and cost saved, beside the paper's.
+    """Shares of time, memory and cost saved (None where not known), beside the paper's.
 
     Cost on one machine goes with time; the paper's compares the hourly prices of two machines
     that differ in memory.
     """
-    time_saved = 1 - seconds_per_post["student"] / seconds_per_post["teacher"]
-    known = peak["student"] and peak["teacher"]
+    timed = "teacher" in seconds_per_post
+    time_saved = 1 - seconds_per_post["student"] / seconds_per_post["teacher"] if timed else None
+    known = peak["student"] and peak.get("teacher")
     memory_saved = 1 - peak["student"] / peak["teacher"] if known else None
     return {
         "time": {"here": time_saved, "paper": 0.54},

@@ -178,6 +178,14 @@ def test_time_memory_and_cost():
     assert "5,000 posts" in claim_tests.TESTS["C9"](found)["note"]
 
 
+def test_without_a_teacher_to_time_nothing_is_said_of_savings():
+    nothing = {"time": {"here": None}, "memory": {"here": None}}
+    found = EMPTY | {"efficiency": {"rows": [], "savings": nothing}}
+    assert {judged(claim, found) for claim in ("C7", "C8", "C9")} == {"not testable here"}
+    note = claim_tests.TESTS["C9"](found)["note"]
+    assert note == "notebook 05, with a teacher to time, was not run"
+
+
 def test_the_memory_of_an_endpoint_is_not_known():
     savings = {"time": {"here": 0.3}, "memory": {"here": None}}
     row = claim_tests.TESTS["C8"](EMPTY | {"efficiency": {"rows": [], "savings": savings}})

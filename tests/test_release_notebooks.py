@@ -1,4 +1,4 @@
-"""Notebooks 04, 06 and 07 on a restored run: what they ask of the teacher is in the release.
+"""Notebooks 04 to 07 on a restored run: what they ask of the teacher is in the release.
 
 Fake models; the real ones, and 03 and 08, are in test_restored (make test-full).
 """
@@ -14,7 +14,7 @@ from fakes import Letters
 from test_release import made
 from test_release import opened as opened  # a fixture
 
-from hsd_utils import encoder, figures, provenance, release, scoring
+from hsd_utils import encoder, figures, provenance, release, scoring, timing
 from hsd_utils.paths import Run
 
 pytestmark = pytest.mark.slow
@@ -77,3 +77,32 @@ def test_where_the_store_of_answers_is_in_use_nothing_is_restored(opened, tmp_pa
     with scoring.teacher(test_release.ASKED), pytest.raises(RuntimeError, match="in use"):
         release.restore(tmp_path / "package", Run("again"))
     release.restore(tmp_path / "package", Run("again"))
+
+
+def timed(spec, texts):
+    fields = ("batch", "posts", "batches", "p50", "posts_per_second", "prompt_tokens")
+    row = dict.fromkeys((*fields, "answer_tokens"), 1) | {"p95": None}
+    rows = [row | {"mode": mode} for mode in timing.MODES]
+    return {"rows": rows, "peak_bytes": 1, "disk_bytes": 1, "load_seconds": 1.0}
+
+
+def test_05_times_the_small_models_alone(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "save", unwritten)
+    monkeypatch.setattr(timing, "measure", timed)
+    monkeypatch.setitem(test_release.ASKED, "ledger", {"seconds": 60.0})
+    release.pack(made()[0], tmp_path / "package")
+    release.restore(tmp_path / "package", again := Run("again"))
+    (again.student("s")).mkdir(parents=True)
+    (again.student("s") / "adapter_model.safetensors").touch()
+    student = {"folder": "s", "base": "a/b", "objective": "weighted", "label_first": True}
+    provenance.write_json(
+        again.results("03_qlora_distillation"), {"student": student | {"seconds": 60.0}}
+    )
+    asked = {"constrained": True, "max_tokens": 220}
+    provenance.write_json(again.results("04_evaluation"), {"asked": asked})
+    execute("05_efficiency", run="again")
+    found = json.loads(again.metrics.read_text())["efficiency"]
+    assert {row["model"] for row in found["rows"]} == {"base", "student"} == set(found["memory"])
+    assert all(saved["here"] is None for saved in found["savings"].values())
+    assert found["costs"]["break_even_posts"] is None
+    assert not again.figures("cost")[0].exists() and again.figures("memory")[0].exists()

@@ -90,6 +90,9 @@ def test_savings_are_shares_of_what_the_teacher_takes():
     found = timing.savings({"teacher": 4.0, "student": 1.0}, {"teacher": 1000, "student": 140})
     assert found["time"] == {"here": 0.75, "paper": 0.54}
     assert found["memory"]["here"] == pytest.approx(0.86) and found["cost per post"]["here"] == 0.75
+    alone = timing.savings({"student": 1.0}, {"student": 140})  # restored: no teacher to time
+    assert all(saved["here"] is None for saved in alone.values())
+    assert timing.costs({"student": 1.0}, 2.0, 1800.0)["break_even_posts"] is None
     apart = timing.savings({"teacher": 4.0, "student": 1.0}, {"teacher": None, "student": 140})
     assert apart["memory"]["here"] is None and apart["time"]["here"] == 0.75
 
