@@ -5,8 +5,8 @@ places of quotes, and explanations in which every quoted phrase and every run of
 shared with the post is a place in it, ``["They call ", [12, 20], " a burden."]``; in a quote with
 slips every word that the post has is one.  ``restore`` reads the posts from their sources
 (``HSD_DATA_DIR``), refuses any that is not the released one, and makes a run whose ``samples/``,
-``rationales/`` and ``predictions/`` are as they were, and whose teacher's answers are stored: 03,
-04 and 06 to 08 run again without the teacher.
+``rationales/`` and ``predictions/`` are as they were, and whose teacher's answers are stored: 03
+to 08 run again without the teacher.
 
     python -m hsd_utils.release demo -o demo-release.zip
     python -m hsd_utils.release --restore demo-release.zip again
