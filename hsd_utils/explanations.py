@@ -57,21 +57,26 @@ NAMES = {name: group for group, names in GROUPS.items() for name in names.split(
 _GROUP = re.compile(rf"\b(?ai:{'|'.join(sorted(NAMES, key=len, reverse=True))})\b")
 
 # What an explanation concludes.  Denial outweighs words of attack: it has to name what it denies.
-# Who condemns all Muslims denies no hate: what is condemned or opposed must be no bare group.
+# Who condemns all Muslims, opposes their rights, defends violence or says that nobody is spared
+# denies no hate: no bare group, _WORTH, _HARM or _ALL may follow.
+_WORTH = r"(?! (?:\w+ ){0,5}(?:rights|equal\w*|human\w*|dignity|exist\w*)\b)"
+_HARM = r"(?:attack|death|genocid|harm|kill|murder|violen)"
+_ALL = r"(?! s(?:afe|pared)\b)"
 _NO_HATE = re.compile(
     r"\b(?:no|not an?|without an?y?) (?:\w+ ){0,2}(?:hate|attack|insult|threat|harm)"
     r"|\bnot (?!only|just)(?:\w+ ){0,3}(?:hate|hateful|attack\w*|target\w*|demean\w*|insult\w*"
     r"|groups?|protected|the writer's)\b|(?<!(?<!which )are )\bnot (?:\w+ ){0,3}people\b"
     r"|\bnot? (?!only|just)(?:\w+ ){0,3}(?:offens|derogat|discrimin|violen|contempt|degrad|dehuman)"
-    r"|\bno (?:\w+ )?(?:groups?|one|people|person) (?:of people )?(?:\w+ )?(?:is|are)\b"
-    r"|\bno protected group|\bnobody (?:is|was)\b|\bno[nt]-?hateful|\bdefen[ds]\w*|\bstands up"
-    rf"|\b(?:condemn\w*|oppos(?:es|ing)|reject\w*)\b(?! (?:all |the )?{_GROUP.pattern}"
+    rf"|\bno (?:\w+ )?(?:groups?|one|people|person) (?:of people )?(?:\w+ )?(?:is|are)\b{_ALL}"
+    rf"|\bno protected group|\bnobody (?:is|was)\b{_ALL}|\bno[nt]-?hateful|\bstands up"
+    rf"|\bdefen[ds]\w*\b(?! (?:\w+ )?(?:use of )?(?<!against ){_HARM})"
+    rf"|\bprais\w+\b(?! (?:\w+ ){{0,4}}{_HARM})|(?<!not )\bneutral\b"
+    rf"|\b(?:condemn\w*|oppos(?:es|ing)|reject\w*)\b{_WORTH}(?! (?:all |the )?{_GROUP.pattern}"
     r"(?: (?:and|as|for)\b|\.|$))|\bcounter-speech|\bspeaks (?:well|proudly)"
-    r"|\bprais\w+\b(?! (?:\w+ ){0,4}(?:attack|death|genocid|harm|kill|murder|violen))|\bneutral\b"
-    r"|\bdemands? (?:\w+ ){2,4}same rights|\b(?:attacks?|against|demeans?) (?:no|nobody|any)\b"
+    r"|\bdemands? (?:\w+ ){2,4}same rights|\b(?:attacks?|against|demeans?) (?:no|nobody)\b"
     r"|\bnothing (?:\w+ ){0,2}(?:bad|against|hateful)|\bwithout (?:\w+ ){0,2}(?:sharing|attack\w*)"
-    r"|\bpositive\b|\btakes the side|\bin jest\b|\bwas wrong\b|\bhonest question|\bgiven up\b"
-    r"|\bfriendly\b(?! frame)|\bnot for (?:an |belonging)|\bno judgement|\bharmless\b",
+    r"|\bpositive\b(?! stereotyp)|\btakes the side|\bin jest\b|\bwas wrong\b|\bhonest question"
+    r"|\bgiven up\b|\bfriendly\b(?! frame)|\bnot for (?:an |belonging)|\bno judgement|\bharmless\b",
     re.I,
 )
 _HATE = re.compile(
@@ -87,9 +92,9 @@ _HATE = re.compile(
 )
 _SAID = re.compile(r"(?<!\w)(['\"]).+?\1(?!\w)|“[^”]*”|‘[^’]*’")  # a quotation is not the writer's
 _WORD = re.compile(r"\w[\w'’-]*")
+_LONG = re.compile(r"\w[\w'’-]{3,}")  # a word that says something about a post
 OUTCOMES = {(1, 1): "hit", (0, 0): "right, no hate", (0, 1): "false alarm", (1, 0): "missed"}
 COPIED = 90.0  # rapidfuzz's ratio, 0 to 100, from which two texts count as the same
-_ENOUGH = 4  # letters of a word that says something about a post
 
 
 def named(text: str) -> set[str]:
@@ -143,8 +148,8 @@ def features(sample: pd.DataFrame, rows: pd.DataFrame, taught: Iterable[str] = (
         found |= {"fuzzy": sum(e["how"] == "fuzzy" for e in located)}
         found |= {"missed": _missed(post, located), "explained": float(bool(reason))}
         if reason:
-            ends, words = stance(reason), _content(reason)
-            alone = not words & _content(post.text) and not named(reason)
+            ends, words = stance(reason), set(_LONG.findall(reason.lower()))
+            alone = not words & set(_LONG.findall(post.text.lower())) and not named(reason)
             found |= {"length": len(reason.split()), "names_group": float(bool(named(reason)))}
             found |= {"contradicts": np.nan if ends is None else float(ends != row.predicted)}
             found |= {"generic": float(often[reason.casefold()] > 1 or alone)}
@@ -244,7 +249,3 @@ def _missed(post, located: list[dict]) -> float:
         return float("nan")
     missed = [not any(a < end and start < b for start, end in quotes) for a, b in human]
     return float(np.mean(missed))
-
-
-def _content(text: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(text) if len(word) >= _ENOUGH}

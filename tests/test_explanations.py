@@ -32,6 +32,15 @@ STANCES = {
     "It condemns men who beat women.": 0,
     "It praises the genocide of Jews.": 1,
     "It says that women are not equal to men.": 1,
+    "The phrase attacks any woman who speaks.": 1,
+    "It opposes equal rights for gay people.": None,  # denies them, in no word of _HATE
+    "It rejects the idea that women are human.": None,
+    "It defends the rights of women.": 0,
+    "It defends violence against women.": 1,
+    "It defends women against violence.": 0,
+    "It is a positive stereotype used to demean Asians.": 1,
+    "It is not neutral: it mocks Jews.": 1,
+    "No one is spared, and Jews are insulted.": 1,
     "It says 'we attack and insult' to somebody.": None,  # quoted words are not its own
     "The phrase is about the weather.": None,
     "": None,
