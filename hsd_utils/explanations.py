@@ -244,8 +244,6 @@ def annotators(sample: pd.DataFrame) -> pd.DataFrame:
 
 
 def _missed(post, located: list[dict]) -> float:
-    human, quotes = list(post.rationale), spans.quoted(located)
-    if post.label != 1 or not human:
-        return float("nan")
+    human, quotes = list(post.rationale) if post.label == 1 else [], spans.quoted(located)
     missed = [not any(a < end and start < b for start, end in quotes) for a, b in human]
-    return float(np.mean(missed))
+    return float(np.mean(missed)) if missed else np.nan
