@@ -9,58 +9,23 @@ high, verdict, supervision, file and note; the page is put together in ``claims`
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hsd_utils import analysis_plan, bootstrap, summary, tables
+from hsd_utils import analysis_plan, claim_ratings, tables
+from hsd_utils.claim_rows import as_row, compared, untested, valued, verdict
 
-LEVEL, CORRECT = 0.85, 0.91  # the paper's F1, and its share of correct explanations
+LEVEL = 0.85  # the paper's F1
 SMALL = 0.02  # of macro-F1: less than this more posts may still add if these suffice
-NO_RATINGS = "no ratings by people are at hand; 06 makes the sheet, its measures cannot stand in"
 NOT_RUN = "notebook {} was not run"
 NO_PAIR = "no final pair of the study"
-
-
-def verdict(found: Mapping[str, Any], null: float = 0.0) -> str:
-    """The verdict on {value, low, high}; more is what the claim says, a value alone is both ends.
-
-    "supported" where the interval lies above ``null`` and ``p_holm``, if there is one, below the
-    plan's alpha, "not supported" where it lies below, else "inconclusive".
-    """
-    if found["value"] is None:
-        return "not testable here"
-    low, high = (found["value"] if found[end] is None else found[end] for end in ("low", "high"))
-    if high < null:
-        return "not supported"
-    p_holm = found.get("p_holm")
-    certain = p_holm is None or p_holm < analysis_plan.read()["alpha"]
-    return "supported" if low > null and certain else "inconclusive"
-
-
-def compared(row: Mapping[str, Any], experiment: str, supervision, file, note: str) -> dict:
-    """A row from a comparison: difference, low, high, p_value and, where corrected, p_holm."""
-    ps = {"p": row.get("p_value"), "Holm": row.get("p_holm")}
-    told = [f"{k} {p:.3f}" if p >= 0.001 else f"{k} <0.001" for k, p in ps.items() if p is not None]
-    return _row(experiment, _valued(row), None, supervision, file, "; ".join([note, *told]))
-
-
-def _valued(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "value": row["difference"]}
-
-
-def _row(experiment, found, judged=None, supervision=None, file=None, note="") -> dict[str, Any]:
-    numbers = {key: found[key] for key in ("value", "low", "high")}
-    told = {"supervision": supervision, "file": file, "note": found.get("reason") or note}
-    return {"experiment": experiment, **numbers, "verdict": judged or verdict(found), **told}
-
-
-def _untested(experiment: str, reason: str, file: str | None = None) -> dict[str, Any]:
-    return _row(experiment, bootstrap.absent(reason), file=file)
 
 
 def _level(found) -> dict:
     experiment = f"F1 of the hate class against {LEVEL}"
     if not (student := found.get("models", {}).get("student")):
-        return _untested(experiment, NOT_RUN.format("04"))
+        return untested(experiment, NOT_RUN.format("04"))
     judged, learned = verdict(student["f1"], LEVEL), student["supervision"]
-    return _row(experiment, student["f1"], judged, learned, "tables/evaluation.json", "first seed")
+    return as_row(
+        experiment, student["f1"], judged, learned, "tables/evaluation.json", "first seed"
+    )
 
 
 def _pairs(found) -> dict[str, dict]:
@@ -77,23 +42,23 @@ def _over(found, pair) -> str:  # how many trainings; and on new posts, where no
 
 
 def anew(pair: Mapping[str, Any], posts: int) -> str:
-    return f"; {tables.interval(_valued(pair))} on the {posts} that no earlier work had drawn"
+    return f"; {tables.interval(valued(pair))} on the {posts} that no earlier work had drawn"
 
 
 def _teacher(found, gold: bool = False) -> dict:
     """The student against its teacher: of the teacher's labels (C2) or of gold ones (C2b)."""
     experiment = "macro-F1, student - teacher, paired by post"
     if not (pair := _pairs(found).get("teacher")):
-        return _untested(experiment, NOT_RUN.format("04"))
+        return untested(experiment, NOT_RUN.format("04"))
     learned = found["models"]["student"]["supervision"]
     if (learned == "gold") != gold:
-        return _untested(experiment, f"the student of this run learned {learned} labels")
+        return untested(experiment, f"the student of this run learned {learned} labels")
     taught = {"examples": 0, "objective": ""} | found.get("student", {})
     posts = taught["examples"] // (1 + (taught["objective"] == "task_prefix"))  # two a post there
     note = f"{posts:,} posts learned from, " * (posts > 0) + _over(found, pair)
     alike = found.get("supervised_alike", {}).get("retrieved", {"posts": 0})
     if gold and alike["posts"]:  # the teacher is given the same labels, too
-        beside = f"{tables.interval(_valued(alike['student_beside']))}, {alike['posts']} posts"
+        beside = f"{tables.interval(valued(alike['student_beside']))}, {alike['posts']} posts"
         note += f"; ROC-AUC against the teacher shown the nearest gold posts: {beside}"
     pair = pair | {"p_holm": None} if gold else pair  # exploratory: no part of Holm's family
     return compared(pair, experiment, learned, "tables/comparisons.json", note)
@@ -103,7 +68,7 @@ def _baselines(found) -> dict:
     """As weak as the weakest pair, and inconclusive while a pair of the plan is missing."""
     experiment = "macro-F1, student - the strongest other, paired by post"
     if "base" not in (pairs := _pairs(found)):
-        return _untested(experiment, NOT_RUN.format("04"))
+        return untested(experiment, NOT_RUN.format("04"))
     wanted = [b for _, b in analysis_plan.read()["confirmatory"]["C3"]["pairs"]]
     pairs = {b: pairs[b] for b in wanted if b in pairs}
     strongest = min(pairs, key=lambda b: pairs[b]["difference"])
@@ -115,68 +80,35 @@ def _baselines(found) -> dict:
     pairs = {b: pair | {"p_holm": family.get("C3", pair["p_holm"])} for b, pair in pairs.items()}
     file = "metrics.json" if "C3" in family else "tables/comparisons.json"
     row = compared(pairs[strongest], experiment, learned, file, note)
-    judged = {verdict(_valued(pair)) for pair in pairs.values()}
+    judged = {verdict(valued(pair)) for pair in pairs.values()}
     judged |= {"inconclusive"} if missing else set()
     return row | {"verdict": min(judged, key=("not supported", "inconclusive", "supported").index)}
-
-
-def _rated(found) -> dict:  # by people: simulated ratings do not count
-    rated = found["explanations"].get("human") or {}
-    return rated if rated.get("kind") == "human" else {}
-
-
-def _equivalence(found) -> dict:
-    """Judged on all posts by their weights: the sheet takes as many of the rare kinds."""
-    experiment = "blinded pairs, rated by people: shares differ by less than the margin"
-    rows = _rated(found).get("equivalence", [])
-    both = {r["question"]: r["population"] for r in rows if r["posts"] == "both right"}
-    every = [(r["question"], r["population"]) for r in rows if r["posts"] == "all"]
-    if not (tests := [one for one in every if one[1]["value"] is not None]):
-        beside = summary.explained(found["explanations"])
-        return _untested(experiment, NO_RATINGS + beside, "explanations.json" if beside else None)
-    question, worst = max(tests, key=lambda one: max(-one[1]["low"], one[1]["high"]))
-    apart = any(t["low"] > t["margin"] or t["high"] < -t["margin"] for _, t in tests)
-    alike = all(test["equivalent"] for _, test in every)
-    judged = "not supported" if apart else "supported" if alike else "inconclusive"
-    note = f"{question}, weighted to eval, margin {worst['margin']}, {worst['level']:.0%} interval"
-    note += f"; where both labels are right: {tables.interval(both[question])}"
-    return _row(experiment, worst, judged, None, "explanations.json", note)
-
-
-def _shares(found) -> dict:
-    experiment = f"share of its explanations rated correct, against {CORRECT:.0%}"
-    rows = [r for r in _rated(found).get("shares", []) if r["posts"] == "all"]
-    shares = {r["question"]: r["population"] for r in rows if r["model"] == "student"}
-    if not shares or None in (shares["correct_own"]["value"], shares["complete"]["value"]):
-        return _untested(experiment, NO_RATINGS)
-    whole = shares["complete"]["high"] == 1
-    judged = verdict(shares["correct_own"], CORRECT) if whole else "not supported"
-    note = f"weighted to eval; complete: {tables.interval(shares['complete'])}"
-    return _row(experiment, shares["correct_own"], judged, None, "explanations.json", note)
 
 
 def _time(found, experiment="share of the seconds a post saved, whole answers", paper="0.54"):
     """Time saved; its ends are the least and most over the batch sizes."""
     measured = found.get("efficiency") or {"savings": {"time": {"here": None}}}
     if (value := measured["savings"]["time"]["here"]) is None:
-        return _untested(experiment, NOT_RUN.format("05, with a teacher to time,"))
+        return untested(experiment, NOT_RUN.format("05, with a teacher to time,"))
     rows = [r for r in measured["rows"] if r["mode"] != "label only"]
     seconds = {(r["model"], r["batch"]): 1 / r["posts_per_second"] for r in rows}
     shared = [b for m, b in seconds if m == "teacher" and ("student", b) in seconds]
     saved = [1 - seconds["student", batch] / seconds["teacher", batch] for batch in shared]
     ends = {"value": value, "low": min([*saved, value]), "high": max([*saved, value])}
     note = f"at its best batch (least–most over batches of {str(shared)[1:-1]}); paper {paper}"
-    return _row(experiment, ends, None, None, "tables/efficiency.json", note)
+    return as_row(experiment, ends, None, None, "tables/efficiency.json", note)
 
 
 def _memory(found) -> dict:
     experiment = "share of the process's peak memory saved"
     if not (measured := found.get("efficiency")):
-        return _untested(experiment, NOT_RUN.format("05"))
+        return untested(experiment, NOT_RUN.format("05"))
     if (value := measured["savings"]["memory"]["here"]) is None:
-        return _untested(experiment, "not known of a model behind an endpoint, or not at hand")
+        return untested(experiment, "not known of a model behind an endpoint, or not at hand")
     ends = {"value": value, "low": None, "high": None}
-    return _row(experiment, ends, None, None, "tables/savings.json", "one measurement; paper 0.86")
+    return as_row(
+        experiment, ends, None, None, "tables/savings.json", "one measurement; paper 0.86"
+    )
 
 
 def _cost(found) -> dict:  # on one machine a post's price goes with its time
@@ -193,7 +125,7 @@ def _breadth(found) -> dict:
     student, others = (found.get(k, {}).get("breadth") for k in ("study", "generalisation"))
     whole = bool(student) and student["overall"]["student"]["value"] is not None
     if not (parts := [student] * whole + [others] * bool(others)):
-        return _untested(experiment, NOT_RUN.format("07") + "; at most four sources are at hand")
+        return untested(experiment, NOT_RUN.format("07") + "; at most four sources are at hand")
     (name, first), *more = [pair for part in parts for pair in part["overall"].items()]
     sources = sum(row["model"] == name for row in parts[0]["rows"])
     whose = f"{first['trainings']} training(s) a cell" if whole else "of baselines, not the student"
@@ -202,7 +134,7 @@ def _breadth(found) -> dict:
     verdicts = {verdict(m) for m in parts[0]["overall"].values()}  # two baselines may disagree
     certain = len(verdicts) == 1 != first.get("trainings")  # one training tells not of another
     judged = verdicts.pop() if certain else "inconclusive"
-    return _row(experiment, first, judged, "gold", f"tables/{'study_' * whole}breadth.json", note)
+    return as_row(experiment, first, judged, "gold", f"tables/{'study_' * whole}breadth.json", note)
 
 
 def _posts(found) -> dict:
@@ -211,14 +143,14 @@ def _posts(found) -> dict:
     if not (more := study.get("more_posts")):
         sizes = [cell["n"] for cell in study.get("cells", [])]
         most = f"the study's largest sample has {max(sizes)} posts" if sizes else "no study"
-        return _untested(experiment, most)
+        return untested(experiment, most)
     gain, (large, small) = more["macro_f1"], more["posts"]
     judged = "supported" if gain["high"] < SMALL else "inconclusive"
     judged = "not supported" if gain["low"] > SMALL else judged
     note = f"{small:,} and {large:,} posts, trained {' and '.join(map(str, more['seeds'][::-1]))}"
     note += f" time(s), those beyond distil unbalanced; they suffice if the gain is below {SMALL}; "
     note += f"ROC-AUC {tables.interval(more['roc_auc'])}"
-    return _row(experiment, gain, judged, more["supervision"], "metrics.json", note)
+    return as_row(experiment, gain, judged, more["supervision"], "metrics.json", note)
 
 
 def _open(found) -> dict:
@@ -228,7 +160,7 @@ def _open(found) -> dict:
     told = [f"{c['name']} {c['metrics']['roc_auc']['value']:.2f}" for c in tried]
     note = f"languages: {', '.join(sorted({row['language'] for row in spoken}))}; "
     note += f"ROC-AUC on dev: {', '.join(told)}" if told else "nothing of this in the study"
-    return _untested("questions that the paper leaves open: no claim to test", note)
+    return untested("questions that the paper leaves open: no claim to test", note)
 
 
 TESTS: dict[str, Callable[[Mapping[str, Any]], dict]] = {
@@ -237,14 +169,14 @@ TESTS: dict[str, Callable[[Mapping[str, Any]], dict]] = {
     "C2b": lambda found: _teacher(found, gold=True),
     "C3": _baselines,
     # A final pair of the study takes this place, and that of C12.
-    "C4": lambda found: _untested("macro-F1, student - label_only", NO_PAIR),
-    "C5": _equivalence,
-    "C6": _shares,
+    "C4": lambda found: untested("macro-F1, student - label_only", NO_PAIR),
+    "C5": claim_ratings.equivalence,
+    "C6": claim_ratings.shares,
     "C7": _time,
     "C8": _memory,
     "C9": _cost,
     "C10": _breadth,
     "C11": _posts,
-    "C12": lambda found: _untested("macro-F1, the teacher - the same without examples", NO_PAIR),
+    "C12": lambda found: untested("macro-F1, the teacher - the same without examples", NO_PAIR),
     "C13": _open,
 }

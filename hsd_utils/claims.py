@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import claim_tests, paths, provenance, summary, tables
+from hsd_utils import claim_rows, claim_tests, paths, provenance, summary, tables
 from hsd_utils.paths import Run
 
 SAYS = {
@@ -44,7 +44,8 @@ RULE = """\
 *Supported*: the whole interval (95%; of C7 and C9 from least to most over batch sizes), or a \
 value without one, lies on the claimed side of no difference, of the paper's value or, of C11, of \
 a gain of 0.02, and where the plan corrects for several tests Holm's p-value is below its level. \
-*Not supported*: it lies on the other side. *Inconclusive*: neither; or, of C10, students were \
+*Not supported*: it lies on the other side. *Inconclusive*: neither; or, of C5 and C6, too few \
+people rated, attention checks failed or a kind of post went unrated; or, of C10, students were \
 trained once, or, without students, baselines disagree. *Not testable here*: nothing was measured \
 that could decide; the note says why."""
 
@@ -100,7 +101,7 @@ def _final(row: Mapping[str, Any], fresh: Mapping[str, Any] | None) -> dict[str,
     if fresh and fresh["n"] < row["n"]:
         note += claim_tests.anew(fresh, fresh["n"])
     note += f"; {row['note']}" if "note" in row else ""
-    return claim_tests.compared(row, experiment, row.get("supervision"), "metrics.json", note)
+    return claim_rows.compared(row, experiment, row.get("supervision"), "metrics.json", note)
 
 
 def scaled(found: Mapping[str, Any]) -> str:

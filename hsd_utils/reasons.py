@@ -126,7 +126,8 @@ def followed(texts: Sequence[str], own: pd.DataFrame, other: pd.DataFrame) -> pd
 
     given (0/1): the other label was explained at all; follows (0/1): in words that conclude it
     (``explanations.stance``), NaN where they conclude nothing; same_quotes: token-F1 of the two
-    choices of words, NaN where both are empty; same_words: rapidfuzz ratio of the sentences,
+    choices of words, NaN where both are empty or the own ones were asked for again (``requoted``:
+    held to the post's words, as the other's are not); same_words: rapidfuzz ratio of the sentences,
     0 to 1.  The last two are NaN where one of the explanations is missing.
     """
     made = []
@@ -139,7 +140,7 @@ def followed(texts: Sequence[str], own: pd.DataFrame, other: pd.DataFrame) -> pd
         if first and second:
             masks = [spans.marked(text, spans.quoted(e.explanations)) for e in (a, b)]
             row["same_words"] = fuzz.ratio(first, second) / 100
-            if np.any(masks):
+            if np.any(masks) and not getattr(a, "requoted", False):
                 row["same_quotes"] = plausibility.token_f1(*masks)
         made.append(row)
     return pd.DataFrame(made)

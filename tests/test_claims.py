@@ -2,7 +2,7 @@
 
 import pytest
 
-from hsd_utils import analysis_plan, bootstrap, claim_tests
+from hsd_utils import analysis_plan, bootstrap, claim_rows, claim_tests
 
 EMPTY = {"explanations": {}}
 
@@ -45,7 +45,7 @@ def judged(claim, found):
     ],
 )
 def test_the_rule(found, null, said):
-    assert claim_tests.verdict(found, null) == said
+    assert claim_rows.verdict(found, null) == said
 
 
 def test_nothing_measured_is_not_testable_with_a_reason():
@@ -115,48 +115,6 @@ def test_the_baselines_are_corrected_with_the_whole_family_where_it_is_known():
     found["study"] = {"p_holm": {"C2": 0.003, "C3": 0.02}}
     row = claim_tests.TESTS["C3"](found)
     assert row["verdict"] == "supported" and "Holm 0.020" in row["note"]
-
-
-def rated(kind="human", low=-0.05, high=0.05, correct=0.95, complete=1.0):
-    test = measure(0.0, low, high) | {"margin": 0.1, "level": 0.9}
-    test["equivalent"] = -0.1 < low and high < 0.1
-    shares = {"correct_own": measure(correct, correct - 0.02, correct + 0.02)}
-    shares["complete"] = measure(complete, complete - 0.02, complete)
-    # On the sheet as it was drawn, and of so few pairs, all is worse.
-    sheet, few = measure(0.5, 0.4, 0.6), test | measure(-0.3, -0.4, -0.2) | {"equivalent": False}
-    every, question = {"model": "student", "posts": "all"}, {"question": "complete"}
-    human = {"kind": kind, "shares": [], "equivalence": []}
-    for q, share in shares.items():
-        asked = {"question": q, "share": sheet, "population": share}
-        other = {"population": measure(0.5, 0.4, 0.6)}
-        human["shares"] += [every | asked, every | asked | other | {"model": "teacher"}]
-        human["shares"].append(every | asked | other | {"posts": "both right"})
-    for posts, found in (("all", test), ("both right", few)):
-        told = question | {"posts": posts, "population": found, "difference": few}
-        human["equivalence"].append(told)
-    return EMPTY | {"explanations": {"human": human}}
-
-
-def test_only_people_rate_explanations():
-    assert judged("C5", rated()) == "supported" and judged("C6", rated()) == "supported"
-    assert judged("C5", rated("simulated")) == judged("C6", rated("simulated"))
-    assert judged("C5", rated("simulated")) == "not testable here"
-    assert judged("C5", rated(high=0.15)) == "inconclusive"
-    assert judged("C5", rated(low=0.11, high=0.15)) == "not supported"
-    half = rated()  # of one question nobody rated a pair
-    equal = half["explanations"]["human"]["equivalence"]
-    wide = equal[0]["population"] | measure(-0.02, -0.09, 0.05)
-    equal += [row | {"question": "correct_gold", "population": wide} for row in equal[:2]]
-    row = claim_tests.TESTS["C5"](half)  # told of the question that is nearest to the margin
-    assert row["low"] == -0.09 and row["note"].startswith("correct_gold")
-    nothing = dict.fromkeys(("value", "low", "high", "equivalent")) | {"reason": "no pair"}
-    equal.append(equal[0] | {"question": "correct_own", "population": nothing})
-    assert judged("C5", half) == "inconclusive"
-    assert judged("C6", rated(complete=0.9)) == "not supported"
-    assert judged("C6", rated(correct=0.91)) == "inconclusive"
-    row = claim_tests.TESTS["C5"](rated())
-    assert (row["value"], row["low"]) == (0.0, -0.05)
-    assert "weighted" in row["note"] and "both labels are right: -0.30 (-0.40" in row["note"]
 
 
 def test_time_memory_and_cost():

@@ -11,7 +11,7 @@ from test_ratings_results import SHEET, rate, student, yes
 
 from hsd_utils import paths, ratings
 from hsd_utils.paths import Run
-from hsd_utils.ratings import QUESTIONS, report, results, spreadsheet
+from hsd_utils.ratings import QUESTIONS, lists, report, results, spreadsheet
 
 
 @pytest.fixture
@@ -73,8 +73,8 @@ def test_what_a_rater_left_out_is_named_and_stops_nothing(run):
     table.loc[3, ["complete", "correct_gold"]] = None  # item-002 B
     table.loc[5, "complete"] = "skip"  # an answer
     table = ratings.check(table[:-2], items)  # rater-cccc never saw the last item
-    lists = report.save_lists(table, items, key, run)
-    found = lists["ratings_left_out"].to_dict("records")
+    saved = report.save_lists(table, items, key, run)
+    found = saved["ratings_left_out"].to_dict("records")
     last = {"ratings": "human", "rater": "rater-cccc", "item": items[-1]["item"]}
     assert found == [
         {"ratings": "human", "rater": "rater-aaaa", "item": "item-002", "side": "B"}
@@ -83,7 +83,7 @@ def test_what_a_rater_left_out_is_named_and_stops_nothing(run):
     ]
     assert written(run, "ratings_left_out") == found
     differ = pd.DataFrame(written(run, "ratings_disagreements"))
-    assert len(differ) == len(results.disagreements(table, key)) > 3
+    assert len(differ) == len(lists.disagreements(table, key)) > 3
     raters = ["rater-aaaa", "rater-bbbb", "rater-cccc"]
     assert list(differ) == ["ratings", "item", "side", "question", *raters]
     report.save(results.measure(table, key, margin=0.1), run)
@@ -123,26 +123,33 @@ def test_kappa_of_each_pair_of_raters_lies_with_what_names_them(run):
     assert row["kappa"] == {"value": pytest.approx(1 / 3), "low": 0, "high": 1, "pairs": 3}
 
 
-def test_the_interval_of_all_and_of_none_ends_there():
-    items, key = drawn(count=40, n=8, checks=0)
-    for weights, word, end in (([0.2, 0.7, 1.1, 2], "yes", "high"), ([1, 0.5, 0.25], "no", "low")):
-        known = [row | {"weight": weight} for row, weight in zip(key, weights, strict=False)]
-        table = rate(lambda *_, word=word: word, ["rater-aaaa"], (items, known))
-        share = results.measure(table, known, margin=0.1)["shares"][0]["population"]
-        assert share["value"] == share[end] == (word == "yes")
+def test_two_answers_that_ask_the_same_and_differ_are_named(run):
+    items, key = SHEET
+    table = rate(yes, raters=["rater-aaaa"])
+    same = {i["item"]: s for i in items for s in "AB" if i[s]["label"] == i["gold"]}
+    other = next(i["item"] for i in items for s in "AB" if i[s]["label"] != i["gold"])
+    item, side = next(iter(same.items()))
+    table.loc[(table["item"] == item) & (table["side"] == side), "correct_gold"] = "partly"
+    apart = [i for i in items if i["item"] == other][0]
+    wrong = next(s for s in "AB" if apart[s]["label"] != apart["gold"])
+    table.loc[(table["item"] == other) & (table["side"] == wrong), "correct_gold"] = "no"  # may
+    found = report.save_lists(table, items, key, run)["ratings_contradictory"].to_dict("records")
+    named = {"ratings": "human", "rater": "rater-aaaa", "item": item, "side": side}
+    assert found == [named | {"correct_own": "yes", "correct_gold": "partly"}]
+    assert written(run, "ratings_contradictory") == found
 
 
 def test_lists_without_an_entry_and_of_simulated_raters(run):
     items, key = SHEET
-    lists = report.save_lists(rate(yes, raters=["rater-aaaa"]), items, key, run)
-    assert all(lists[name].empty for name in (*report.LISTS[:2], "ratings_kappa"))
+    saved = report.save_lists(rate(yes, raters=["rater-aaaa"]), items, key, run)
+    assert all(saved[name].empty for name in (*report.LISTS[:2], "ratings_kappa"))
     assert written(run, "ratings_left_out") == []
     checks = [item["item"] for item in key if item["check"]]
     few = rate(yes)[lambda t: t["item"].isin(checks)]
     assert report.save_lists(few, items, key, run)["ratings_disagreements"].empty
     found = results.measure(few, key, margin=0.1)  # of no post anything
     assert {row["n"] for row in found["shares"]} == {0} and report.save(found, run)
-    lists = report.save_lists(ratings.simulate(items), items, key, run)
-    assert set(lists["ratings_disagreements"]["ratings"]) == {"simulated"}
+    saved = report.save_lists(ratings.simulate(items), items, key, run)
+    assert set(saved["ratings_disagreements"]["ratings"]) == {"simulated"}
     for name in report.LISTS:
         assert {row["ratings"] for row in written(run, name)} <= {"simulated"}

@@ -10,7 +10,15 @@ from rated import drawn
 
 from hsd_utils import ratings, statistics
 from hsd_utils.paths import Run
-from hsd_utils.ratings import QUESTIONS, equivalence, label_studio, report, results, spreadsheet
+from hsd_utils.ratings import (
+    QUESTIONS,
+    equivalence,
+    label_studio,
+    lists,
+    report,
+    results,
+    spreadsheet,
+)
 from hsd_utils.ratings.form import Form
 
 SHEET = drawn(n=24, checks=2)
@@ -122,7 +130,7 @@ def test_shares_agreement_and_attention_by_hand():
     assert agreed["alpha"] < agreed["AC1"] < 1
     assert row_of(found["agreement"], question="complete")["alpha"] is None
     assert found["raters"] == 3 and found["attention"] == {"passed": 4 + 2 + 4, "of": 3 * 4}
-    differ = results.disagreements(rate(student), key)
+    differ = lists.disagreements(rate(student), key)
     assert len(differ) == 24 - right and set(differ["model"]) == {"student"}
     assert set(differ["rater-aaaa"]) == {"yes"} and set(differ["question"]) == {"correct_gold"}
 
@@ -219,32 +227,4 @@ def test_a_file_that_cannot_be_read_is_named_and_capitals_are_no_hindrance(run):
     assert len(results.collect(run, items)) == len(table)
     run.ratings("returned/rater-0002.xlsx").touch()
     with pytest.raises(ValueError, match="rater-0002.xlsx cannot be read: save .* as .csv"):
-        results.collect(run, items)
-
-
-def test_only_human_files_are_collected_from_all_three_forms(run):
-    items, key = SHEET
-    assert results.collect(run, items) is None
-    fake = ratings.simulate(items, raters=1)
-    spreadsheet.write(items, run.ratings("returned/sim.csv"), "rater-sim1", fake)
-    assert results.collect(run, items) is None
-    table = rate(student, raters=["rater-aaaa"])
-    spreadsheet.write(items, run.ratings("returned/a.csv"), "rater-aaaa", table)
-    pytest.importorskip("ipywidgets")
-    form = Form(items, run.ratings("returned/b.jsonl"), "rater-bbbb")
-    for key in "y123":
-        form.press(key)
-    task = label_studio.tasks(items)[0]
-    result = [{"from_name": "A_complete", "type": "choices", "value": {"choices": ["no"]}}]
-    task["annotations"] = [{"completed_by": 3, "was_cancelled": False, "result": result}]
-    run.ratings("returned/c.json").write_text(json.dumps([task]))
-    found = results.collect(run, items)
-    assert ratings.kind(found) == "human"
-    assert found["rater"].value_counts().to_dict() == {
-        "rater-aaaa": 52,
-        "rater-bbbb": 1,
-        "rater-ls003": 1,
-    }
-    spreadsheet.write(items, run.ratings("returned/again.csv"), "rater-aaaa", table)
-    with pytest.raises(ValueError, match="rater-aaaa, item-001 A: is rated twice"):
         results.collect(run, items)

@@ -1,4 +1,4 @@
-"""What the ratings say, for people: three tables, a figure of stacked bars, and four lists.
+"""What the ratings say, for people: three tables, a figure of stacked bars, and five lists.
 
 Tables and figure are over all raters, and may be published.  The lists name raters: they lie in
 ``ratings/by_rater/``, which goes neither into git nor to raters, as the consent text promises.
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from hsd_utils import look, ratings, tables
 from hsd_utils.paths import Run
-from hsd_utils.ratings import QUESTIONS, results
+from hsd_utils.ratings import QUESTIONS, lists
 
 TITLES = {
     "complete": "complete",
@@ -24,7 +24,13 @@ TITLES = {
     "correct_gold": "correct (gold label)",
 }
 NAMES = ("ratings", "ratings_agreement", "ratings_equivalence")
-LISTS = ("ratings_left_out", "ratings_disagreements", "ratings_exposure", "ratings_kappa")
+LISTS = (
+    "ratings_left_out",
+    "ratings_disagreements",
+    "ratings_exposure",
+    "ratings_kappa",
+    "ratings_contradictory",
+)
 BANNER = "SIMULATED, rated by no person: "
 _GREYS = {"yes": "#4d4d4d", "partly": "#a6a6a6", "no": "#e6e6e6"}
 
@@ -89,15 +95,20 @@ def save(found: dict, run: Run) -> Figure:
 def save_lists(
     rated: pd.DataFrame, items: list[dict], key: list[dict], run: Run
 ) -> dict[str, pd.DataFrame]:
-    """LISTS, whole: what each left out, where they differ, what each saw, kappa of each pair.
+    """LISTS, whole: what each left out and saw, where they differ, kappas, contradictions.
 
     Written, with all the answers, as CSV for who runs the study.  They name raters, items and
     sides; whose answer it is, and of which post, says the key alone.
     """
     kind = ratings.kind(rated)
-    differ = results.disagreements(rated, key).drop(columns=["id", "model"])
-    lists = [results.left_out(rated, items), differ, results.exposure(rated, items, key)]
-    found = dict(zip(LISTS, [*lists, results.kappas(rated, key)], strict=True))
+    frames = (
+        lists.left_out(rated, items),
+        lists.disagreements(rated, key).drop(columns=["id", "model"]),
+        lists.exposure(rated, items, key),
+        lists.kappas(rated, key),
+        lists.contradictions(rated, items),
+    )
+    found = dict(zip(LISTS, frames, strict=True))
     for frame in found.values():
         frame.insert(0, "ratings", kind)
     for name, frame in {NAMES[0]: rated, **found}.items():

@@ -2,8 +2,11 @@
 
 The raters' answers to one question become one by their lower median on the scale no, partly,
 yes: what most of them say, and of two that differ the worse.  Only yes counts as complete or
-correct.  A share is given on the sheet as it was rated and, by the weights of the key, for the
-population it was drawn from; a weighted count stands for (sum w)^2 / sum w^2 posts (Kish 1965).
+correct.  A share is given on the sheet as it was rated and for the population it was drawn from:
+each stratum (kind of post) weighs there what it weighs in the key, however many of its posts were
+skipped.  Of strata without an answer nothing is known; ``covered`` is the weight of the others.  A
+weighted count stands for (sum w)^2 / sum w^2 posts (Kish 1965), which takes answers to vary alike
+in all strata: where they do not, its intervals are somewhat too narrow or too wide.
 
     rated = results.collect(stage.run, items)
     found = results.measure(rated, key, margin=0.1)
@@ -11,6 +14,7 @@ population it was drawn from; a weighted count stands for (sum w)^2 / sum w^2 po
 
 import logging
 from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -18,7 +22,6 @@ import pandas as pd
 from hsd_utils import ratings, statistics
 from hsd_utils.paths import Run
 from hsd_utils.ratings import (
-    ANSWERS,
     QUESTIONS,
     SCALE,
     SIDES,
@@ -43,17 +46,22 @@ def measure(rated: pd.DataFrame, key: list[dict], margin: float) -> dict:
     """
     if set(rated["sheet"]) != {key[0]["sheet"]}:
         raise ValueError(f"the key is of sheet {key[0]['sheet']}, the ratings of another")
-    kind, long = ratings.kind(rated), _long(rated, key)
-    posts, judged = long[long["check"].isna()], joined(rated, key)
-    pair = sorted(next(row["right"] for row in key if row["check"] is None))  # student first
+    kind, every = ratings.kind(rated), by_answer(rated, key)
+    posts, judged = every[every["check"].isna()], joined(rated, key)
+    drawn = [row for row in key if row["check"] is None]
+    pair = sorted(drawn[0]["right"])  # student first
+    sheet = {"all": drawn, "both right": [row for row in drawn if all(row["right"].values())]}
+    sheet = {subset: sum(row["weight"] for row in rows) for subset, rows in sheet.items()}
     return {
         "kind": kind,
         "raters": int(rated["rater"].nunique()),
         "posts": int(posts["item"].nunique()),
-        "shares": [{"ratings": kind} | row for row in _shares(judged, pair)],
+        "shares": [{"ratings": kind} | row for row in _shares(judged, pair, sheet)],
         "agreement": [{"ratings": kind} | row for row in _agreement(posts)],
-        "equivalence": [{"ratings": kind} | row for row in _equivalence(judged, pair, margin)],
-        "attention": _attention(long).sum().to_dict(),
+        "equivalence": [
+            {"ratings": kind} | row for row in _equivalence(judged, pair, sheet, margin)
+        ],
+        "attention": attention(every).sum().to_dict(),
     }
 
 
@@ -62,7 +70,8 @@ def collect(run: Run, items: list[dict]) -> pd.DataFrame | None:
 
     CSV are spreadsheets, JSON Lines are forms, JSON are exports of Label Studio.  Raters may
     have stopped: see ``left_out``; a form stopped before its first answer is left out and named.
-    Raises ValueError for a file of another ending, and as the three readers do.
+    Raises ValueError for a file of another ending, for a rater of two exports of Label Studio,
+    and as the three readers do.
     """
     readers = {".csv": spreadsheet.read, ".jsonl": form.read, ".json": label_studio.read}
     files = [p for p in run.ratings("returned").glob("[!.]*") if p.is_file()]
@@ -74,75 +83,31 @@ def collect(run: Run, items: list[dict]) -> pd.DataFrame | None:
     parts = {path.name: readers[path.suffix.lower()](path, items) for path in sorted(files)}
     if silent := [name for name, part in parts.items() if part.empty]:
         log.warning("agreed to and without an answer, left out: %s", ", ".join(silent))
+    for a, b in combinations([n for n in parts if n.lower().endswith(".json")], 2):
+        if twice := sorted(set(parts[a]["rater"]) & set(parts[b]["rater"])):
+            raise ValueError(
+                f"ratings/returned: {', '.join(twice)} stands in {a} and in {b}: each Label Studio "
+                "counts its users from 1. One person: export once, without the older file. Two: "
+                "give one of them another number, under completed_by in one of the files"
+            )
     human = [p for p in parts.values() if not p.empty and ratings.kind(p) == "human"]
     return ratings.check(pd.concat(human), items) if human else None
 
 
-def disagreements(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
-    """Where raters differ: item, id, side, model, question, and each rater's answer."""
-    long = _long(rated, key)
-    long = long[long["check"].isna()]
-    wide = long.pivot(
-        index=["item", "id", "side", "model", "question"], columns="rater", values="answer"
-    )
-    differ = wide.apply(lambda row: row[row.isin(SCALE)].nunique() > 1, axis=1)
-    return wide[differ].rename_axis(columns=None).reset_index()
-
-
-def left_out(rated: pd.DataFrame, items: list[dict]) -> pd.DataFrame:
-    """What each rater has not answered: rater, item, side, questions.  A skip is an answer."""
-    each = sorted(rated["rater"].unique()), [item["item"] for item in items], SIDES
-    places = pd.MultiIndex.from_product(each, names=["rater", "item", "side"])
-    absent = rated.set_index(places.names)[list(QUESTIONS)].reindex(places).isna()
-    named = absent.apply(lambda row: ", ".join(row.index[row]), axis=1)
-    return named[named != ""].rename("questions").reset_index()
-
-
-def exposure(rated: pd.DataFrame, items: list[dict], key: list[dict]) -> pd.DataFrame:
-    """How much each rater saw, as far as answers tell, whatever way they rated.
-
-    Columns rater, posts, hate and skipped (of these posts; skipped whole), checks (attention
-    checks, which are no posts), sessions (begun), and of the checks' answers (two each) how many
-    as expected: passed, of.  Of posts shown and not answered, and of time, only a form's file
-    tells.
-    """
-    check = rated["item"].isin([row["item"] for row in key if row["check"]])
-    hateful = rated["item"].isin([item["item"] for item in items if item["gold"]])
-    skipped = rated[list(QUESTIONS)].eq(ANSWERS[-1]).all(axis=1)
-    known = {"posts": ~check, "hate": hateful & ~check, "skipped": skipped & ~check}
-    known |= {"checks": check, "session": rated["item"].map(ratings.sessions(items))}
-    seen = rated.assign(**known).groupby(["rater", "item"])
-    seen = seen.agg(dict.fromkeys(known, "first") | {"skipped": "all"}).groupby("rater")
-    counts = seen[["posts", "hate", "skipped", "checks"]].sum()
-    counts["sessions"] = seen["session"].nunique()
-    return counts.join(_attention(_long(rated, key))).fillna(0).astype(int).reset_index()
-
-
-def kappas(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
-    """Cohen's kappa of each pair of raters: question, raters, kappa; None where undefined."""
-    long = _long(rated, key)
-    posts = long[long["check"].isna()]
-    rows = [
-        {"question": question, "raters": pair, "kappa": kappa}
-        for question in QUESTIONS
-        for pair, kappa in agreement.cohen(_wide(posts, question)).items()
-    ]
-    return pd.DataFrame(rows, columns=["question", "raters", "kappa"])
-
-
 def joined(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
     """One row an item, model and question; rank is the raters' lower median on SCALE, or NaN."""
-    long = _long(rated, key)
+    long = by_answer(rated, key)
     by = long[long["check"].isna()].groupby(["item", "model", "question"])
     lower = by["rank"].agg(lambda ranks: ranks.quantile(0.5, interpolation="lower"))
-    return by[["weight", "both_right"]].first().join(lower).reset_index()
+    return by[["stratum", "stratum_weight", "both_right"]].first().join(lower).reset_index()
 
 
-def _long(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
+def by_answer(rated: pd.DataFrame, key: list[dict]) -> pd.DataFrame:
     """A row a rater, item, side and question, with what the key knows; rank is 0 to 2 or NaN."""
     known = pd.DataFrame(key)
     known["both_right"] = [bool(right) and all(right.values()) for right in known["right"]]
-    known = known.drop(columns=["sheet", "right", "gold", "stratum"])
+    known["stratum_weight"] = known.groupby("stratum")["weight"].transform("sum")
+    known = known.drop(columns=["sheet", "right", "gold"])
     long = rated.melt(["rater", "item", "side"], list(QUESTIONS), "question", "answer")
     long = long.merge(known, on="item", how="left")
     long["model"] = np.where(long["side"] == SIDES[0], long[SIDES[0]], long[SIDES[1]])
@@ -162,11 +127,18 @@ def effective(weights: pd.Series) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
 
 
-def _shares(judged: pd.DataFrame, pair: list) -> Iterator[dict]:
+def _weights(answered: pd.DataFrame) -> pd.Series:
+    """Of each post its share of what its stratum weighs on the sheet, whoever was skipped."""
+    size = answered.groupby("stratum")["stratum_weight"].transform("size")
+    return answered["stratum_weight"] / size
+
+
+def _shares(judged: pd.DataFrame, pair: list, sheet: dict[str, float]) -> Iterator[dict]:
     for question, subset, rows in _subsets(judged):
         for model in pair:
             mine = rows[rows["model"] == model]
             given = mine.dropna(subset="rank")
+            weights = _weights(given)
             counts = {word: int((given["rank"] == rank).sum()) for rank, word in enumerate(SCALE)}
             yield {
                 "model": model,
@@ -176,15 +148,21 @@ def _shares(judged: pd.DataFrame, pair: list) -> Iterator[dict]:
                 "skipped": len(mine) - len(given),
                 **counts,
                 "share": statistics.wilson(counts["yes"], len(given)),
-                "population": _weighted(given["rank"] == SCALE.index("yes"), given["weight"]),
+                "population": _weighted(given["rank"] == SCALE.index("yes"), weights),
+                "covered": _covered(weights, sheet[subset]),
             }
+
+
+def _covered(weights: pd.Series, sheet: float) -> float | None:
+    """Share of the population of whose kind, or stratum, a post was answered."""
+    return float(weights.sum()) / sheet if sheet else None
 
 
 def _weighted(yes: pd.Series, weights: pd.Series) -> dict:
     return statistics.wilson((yes * weights).sum(), weights.sum(), effective(weights))
 
 
-def _wide(posts: pd.DataFrame, question: str) -> pd.DataFrame:
+def ranks(posts: pd.DataFrame, question: str) -> pd.DataFrame:
     """Ranks (item and side, rater)."""
     mine = posts[posts["question"] == question]
     return mine.pivot(index=["item", "side"], columns="rater", values="rank")
@@ -192,7 +170,7 @@ def _wide(posts: pd.DataFrame, question: str) -> pd.DataFrame:
 
 def _agreement(posts: pd.DataFrame) -> Iterator[dict]:
     for question in QUESTIONS:
-        wide = _wide(posts, question)
+        wide = ranks(posts, question)
         rated = wide[wide.notna().sum(axis=1) > 1]
         yield {
             "question": question,
@@ -212,13 +190,15 @@ def _mean(pairs: dict[str, float | None]) -> dict:
     return dict(zip(("value", "low", "high"), ends, strict=True)) | {"pairs": len(known)}
 
 
-def _equivalence(judged: pd.DataFrame, pair: list, margin: float) -> Iterator[dict]:
+def _equivalence(
+    judged: pd.DataFrame, pair: list, sheet: dict[str, float], margin: float
+) -> Iterator[dict]:
     a, b = pair
     for question, subset, rows in _subsets(judged):
         rows = rows.assign(yes=(rows["rank"] == SCALE.index("yes")).where(rows["rank"].notna()))
         wide = rows.pivot(index="item", columns="model", values="yes")
         wide = wide.reindex(columns=pair).dropna().astype(bool)
-        weights = rows.groupby("item")["weight"].first().loc[wide.index]
+        weights = _weights(rows.groupby("item").first().loc[wide.index])
         alone = [wide[a] & ~wide[b], wide[b] & ~wide[a]]
         counts, size = [int(one.sum()) for one in alone], effective(weights)
         there = [float(weights[one].sum() / weights.sum() * size) if size else 0 for one in alone]
@@ -231,10 +211,11 @@ def _equivalence(judged: pd.DataFrame, pair: list, margin: float) -> Iterator[di
             "only_b": counts[1],
             "difference": equivalence.tost(*counts, len(wide), margin),
             "population": equivalence.tost(*there, size, margin),
+            "covered": _covered(weights, sheet[subset]),
         }
 
 
-def _attention(long: pd.DataFrame) -> pd.DataFrame:
+def attention(long: pd.DataFrame) -> pd.DataFrame:
     """Of the checks each rater answered, how many as expected; nobody is left out for it."""
     rows = long[long["check"].notna() & (long["question"] == "correct_own")]
     rows = rows.dropna(subset="rank")

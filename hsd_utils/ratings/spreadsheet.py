@@ -44,7 +44,7 @@ def write(items: list[dict], path: Path, rater: str, given: pd.DataFrame | None 
 
     Empty, it is marked human.  The rater writes yes under ``consent`` in any row (see
     ``sheet.instructions``) and an answer under each question, or leaves a row empty.  Whether
-    the sessions were kept a CSV cannot tell: ``results.exposure`` counts what was answered.
+    the sessions were kept a CSV cannot tell: ``lists.exposure`` counts what was answered.
     """
     done, head = {}, {"kind": "human", "sheet": items[0]["sheet"], "rater": rater, "consent": ""}
     if given is not None:
