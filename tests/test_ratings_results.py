@@ -19,7 +19,6 @@ from hsd_utils.ratings import (
     results,
     spreadsheet,
 )
-from hsd_utils.ratings.form import Form
 
 SHEET = drawn(n=24, checks=2)
 
