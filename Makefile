@@ -117,6 +117,8 @@ $(READY): requirements.txt requirements-gpu.txt pyproject.toml
 # Spares the weights and answers under HSD_CACHE, the virtual environment, and every run of
 # which a file is committed or that people have rated.
 clean:
+	@git rev-parse --is-inside-work-tree >/dev/null || \
+	{ echo "make clean asks git which runs are committed, and git is not at work here" >&2; exit 1; }
 	@for run in outputs/*; do \
 	if [ "$$run" != outputs/reference ] && [ -z "$$(git ls-files "$$run" 2>/dev/null)" ] && \
 	[ -z "$$(ls "$$run/ratings/returned" 2>/dev/null)" ]; \

@@ -47,6 +47,7 @@ def stored(teacher: dict, every: dict) -> dict[str, Any]:
 
 def rows(teacher: dict, every: dict) -> tuple[list[dict], int]:
     """Rows of the teacher's stored answers, and how many come back altered."""
+    known = redaction.runs(post.text for post in every.values())
     made, altered = [], 0
     with scoring.teacher(teacher) as classifier:
         asked = _asked(classifier, every)
@@ -57,13 +58,14 @@ def rows(teacher: dict, every: dict) -> tuple[list[dict], int]:
                 made.append(row | {"probabilities": answer.probabilities})
             elif post := halves.get(answer.key):
                 written = redaction.strip(answer.text, post.text, copies=[answer.text])
-                made.append(row | {"id": redaction.digest(post), "written": written})
-                altered += redaction.fill(written, post.text) != answer.text
+                row |= {"id": redaction.digest(post), "written": written}
+                made.append(redaction.veiled(row, known))
+                altered += redaction.fill(made[-1]["written"], post.text) != answer.text
             elif post := asked.get(answer.key):
                 parsed = verdict.parse(answer.text)
                 told = {"explanations": verdict.quotes(parsed, post.text)}
                 row |= {name: getattr(parsed, name) for name in ("label", "reason", "repaired")}
-                made.append(redaction.stripped(row | told, post))
+                made.append(redaction.veiled(redaction.stripped(row | told, post), known))
                 text = back(made[-1], {redaction.digest(post): post}, classifier.label_first).text
                 altered += verdict.parse(text) != parsed
     return made, altered

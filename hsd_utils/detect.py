@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import prompts, sampling, scoring, spans, verdict
+from hsd_utils import paths, prompts, sampling, scoring, spans, verdict
 from hsd_utils.paths import Run
 from hsd_utils.ratings import spreadsheet
 from hsd_utils.readers import tables
@@ -66,9 +66,11 @@ class Detector:
         if model == "student":
             adapter = run.student(made["student"]["folder"])
             if not (adapter / "adapter_model.safetensors").exists():
+                profile = name if (paths.PROFILES / f"{name}.yaml").exists() else "demo"
                 raise FileNotFoundError(
-                    f"run {name!r} has no student's weights, only what was measured: train it "
-                    f"here, for example by python -m hsd_utils.pipeline demo --run {name}-again"
+                    f"run {name!r} has no student's weights, which are not published, only what "
+                    f"was measured: train it by python -m hsd_utils.pipeline {profile} "
+                    f"--run {name}-again, and name that run"
                 )
         return cls(partial(scoring.student, made["student"], asked, adapter), *how)
 

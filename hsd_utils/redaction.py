@@ -2,7 +2,8 @@
 
 A run of ``RUN`` words of the post becomes its place there: ``["Calls ", [12, 20], " a burden."]``
 instead of a sentence, and so does every single word of a quote that was copied with slips.
-Who has the post can fill it in; who has not learns what is said of it.
+Who has the post can fill it in; who has not learns what is said of it.  Words of other posts are
+``veiled`` for good.
 Further numbers of a place count letters, from 0, whose case is another: ``[12, 20, 0]``.
 
     python -c "from hsd_utils import redaction; print(redaction.strip('It says kind', 'Kind.'))"
@@ -23,6 +24,7 @@ SHORT = 3  # words of the shortest post that is looked for in what is not about 
 # Where words are written without spaces, each character counts as one.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 _WORD = regex.compile(rf"(?V1)[{_UNSPACED}]|[\w--[{_UNSPACED}]]+")
+_VEILS = regex.compile(r"…(?:\W+…)+")
 Parts = list[str | list[int]]
 
 
@@ -159,29 +161,64 @@ def filled(row: dict, post) -> dict:
     return made | ({"explanations": told} if "explanations" in row else {})
 
 
+def runs(texts: Iterable[str]) -> set[tuple[str, ...]]:
+    """All runs of ``RUN`` words of these posts; of shorter ones, from ``SHORT`` on, the whole."""
+    return set().union(*(_grams(t, min(RUN, max(SHORT, len(_words(t))))) for t in texts))
+
+
+def veiled(row: dict, known: set[tuple[str, ...]]) -> dict:
+    """A ``stripped`` row with “…” for each run of words in ``known``: of posts it is not about.
+
+    A student repeats what it learned of one post when it explains another.
+    """
+    told = [
+        e | {n: _veil(e[n], known) for n in ("input", "explanation") if n in e}
+        for e in row.get("explanations") or []
+    ]
+    made = row | ({"explanations": told} if "explanations" in row else {})
+    return made | ({"written": _veil(row["written"], known)} if "written" in row else {})
+
+
+def _veil(parts: Parts, known: set[tuple[str, ...]]) -> Parts:
+    made = []
+    for part in parts:
+        if isinstance(part, str):
+            words = _words(part)
+            runs_of = ((n, at) for n in range(SHORT, RUN + 1) for at in range(len(words) - n + 1))
+            found = [
+                (n, at) for n, at in runs_of if tuple(w[0] for w in words[at : at + n]) in known
+            ]
+            for at in sorted({at + m for n, at in found for m in range(n)}, reverse=True):
+                _, first, last = words[at]
+                part = part[:first] + "…" + part[last:]
+            part = _VEILS.sub("…", part)
+        made.append(part)
+    return made
+
+
 def refuse_text(files: dict[str, list], about: dict, texts: dict[str, str]) -> None:
     """Raises ValueError where a string shares ``RUN`` words (all of a shorter post) with a post.
 
-    What was told about a post is compared with that post; a quote (``input``) word by word, and
-    so is what was written on after half of the post (``written``).  Anything else is compared
-    with all posts of ``SHORT`` words and more: one or two words are shared by chance.
+    All strings are compared with all posts of ``SHORT`` words and more: one or two words are
+    shared by chance.  What was told about a post is compared with that post, however short; a
+    quote (``input``) word by word, and so is what was written on after half of the post
+    (``written``).
     """
-    every = set()
-    for text in texts.values():
-        every |= _grams(text, min(RUN, max(SHORT, len(_words(text)))))
+    every = runs(texts.values())
     for name, rows in (files | {"release.json": [about]}).items():
-        for row in rows:
+        for number, row in enumerate(rows, 1):
             text = texts.get(row.get("id"), "")
             told = row.get("explanations", [])
             quoted = [row.get("written"), *(e.get("input") for e in told)]
             said = [e["explanation"] for e in told]
             least = max(1, min(RUN, len(_words(text))))
-            rest = {k: v for k, v in row.items() if k not in ("explanations", "written")}
             copied = any(_grams(s, 1) & _grams(text, 1) for s in _strings(quoted))
             shared = any(_grams(s, least) & _grams(text, least) for s in _strings(said))
-            known = (_grams(s, n) & every for s in _strings(rest) for n in range(SHORT, RUN + 1))
+            known = (_grams(s, n) & every for s in _strings(row) for n in range(SHORT, RUN + 1))
             if copied or shared or any(known):
-                raise ValueError(f"{name}: a row would tell words of a post; nothing was written")
+                raise ValueError(
+                    f"{name}, row {number}: it would tell words of a post; nothing was written"
+                )
 
 
 def _grams(text: str, n: int) -> set[tuple[str, ...]]:

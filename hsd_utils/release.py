@@ -3,10 +3,10 @@
 A release holds no text of a post: a hash of each post's id, text and label, labels, scores, the
 places of quotes, and explanations in which every quoted phrase and every run of five words
 shared with the post is a place in it, ``["They call ", [12, 20], " a burden."]``; in a quote with
-slips every word that the post has is one.  ``restore`` reads the posts from their sources
-(``HSD_DATA_DIR``), refuses any that is not the released one, and makes a run whose ``samples/``,
-``rationales/`` and ``predictions/`` are as they were, and whose teacher's answers are stored: 03
-to 08 run again without the teacher.
+slips every word that the post has is one, and a run shared with another post is “…”.  ``restore``
+reads the posts from their sources (``HSD_DATA_DIR``), refuses any that is not the released one, and
+makes a run whose ``samples/``, ``rationales/`` and ``predictions/`` are as they were, and whose
+teacher's answers are stored, apart from its own: 03 to 08 run again without the teacher.
 
     python -m hsd_utils.release demo -o demo-release.zip
     python -m hsd_utils.release --restore demo-release.zip again
@@ -18,6 +18,7 @@ An endpoint's address is among the parameters.
 """
 
 import argparse
+import hashlib
 import json
 import re
 import shutil
@@ -52,10 +53,18 @@ def pack(run: Run, target: Path) -> dict[str, Any]:
     samples = {split: posts.read_jsonl(run.sample(split)) for split in SPLITS}
     every = {post.id: post for sample in samples.values() for post in sample.itertuples()}
     files = {f"samples/{split}": _listed(sample) for split, sample in samples.items()}
-    altered, found = 0, [run.rationales("distil"), run.rationales("dev")]
+    texts = {redaction.digest(post): post.text for post in every.values()}
+    altered, known, found = (
+        0,
+        redaction.runs(texts.values()),
+        [run.rationales("distil"), run.rationales("dev")],
+    )
     for path in [*found, *sorted(run.predictions("", "eval").parent.glob("*-eval.jsonl"))]:
-        pairs = [(row, every[row["id"]]) for row in posts.read_rows(path)]
-        made = [redaction.stripped(*pair) for pair in pairs]
+        rows = posts.read_rows(path)
+        if not {row["id"] for row in rows} <= every.keys():
+            raise ValueError(f"{path.name} is of other samples than 01's: run its notebook again")
+        pairs = [(row, every[row["id"]]) for row in rows]
+        made = [redaction.veiled(redaction.stripped(*pair), known) for pair in pairs]
         back = [redaction.filled(new, post) for new, (_, post) in zip(made, pairs, strict=True)]
         altered += sum(new != row for new, (row, _) in zip(back, pairs, strict=True))
         files[f"{path.parent.name}/{path.stem}"] = made
@@ -65,7 +74,6 @@ def pack(run: Run, target: Path) -> dict[str, Any]:
     about = {"format": FORMAT, "about": ABOUT, "run": run.name, "stages": stages}
     about |= {"rows": {name: len(rows) for name, rows in files.items()}}
     about |= {"altered": altered + changed}
-    texts = {redaction.digest(post): post.text for post in every.values()}
     redaction.refuse_text(files, about, texts)
     with tempfile.TemporaryDirectory() as folder:
         for name, rows in files.items():
@@ -94,8 +102,7 @@ def restore(package: Path, run: Run) -> dict[str, Any]:
     asked["sources"] = [_source(name) for name in asked["sources"]]
     table, _ = sampling.clean(readers.again(asked), asked["anonymise"])
     known = {redaction.digest(post): post for post in table.itertuples()}
-    wanted = {s: [row["id"] for row in files[f"samples/{s}"]] for s in SPLITS}
-    ids = [each for listed in wanted.values() for each in listed]
+    ids = [row["id"] for split in SPLITS for row in files[f"samples/{split}"]]
     if lost := sum(each not in known for each in ids):
         raise ValueError(
             f"{lost} of {len(ids)} posts of the release are not among those of "
@@ -103,9 +110,22 @@ def restore(package: Path, run: Run) -> dict[str, Any]:
             "whose SHA-256 release.json gives under 'read'"
         )
     teacher = about["stages"]["02_cot_teacher"]["results"]["teacher"]
+    # A store of its own: what comes from others never answers for the teacher itself.
+    content = json.dumps(files["answers"]).encode()
+    teacher["engine_settings"]["identity"]["released"] = hashlib.sha256(content).hexdigest()[:16]
+    try:
+        _write(run, about, files, known, table)
+    except BaseException:  # half a run would stand in the way of the next try
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+    return about
+
+
+def _write(run: Run, about: dict, files: dict, known: dict, table: pd.DataFrame) -> None:
+    teacher = about["stages"]["02_cot_teacher"]["results"]["teacher"]
     with scoring.teacher(teacher) as classifier:  # refused where another process has its store
-        for split, listed in wanted.items():
-            drawn = table.loc[[known[each].Index for each in listed]]
+        for split in SPLITS:
+            drawn = table.loc[[known[row["id"]].Index for row in files[f"samples/{split}"]]]
             posts.write_jsonl(drawn, run.sample(split))
         for name, rows in files.items():
             if name.split("/")[0] in ("rationales", "predictions"):
@@ -123,7 +143,6 @@ def restore(package: Path, run: Run) -> dict[str, Any]:
             manifest[part] = {file: paths.sha256(run.folder / file) for file in there}
         provenance.write_json(run.stage_manifest(name), manifest)
     provenance.assemble(run)
-    return about
 
 
 def _listed(sample: pd.DataFrame) -> list[dict]:

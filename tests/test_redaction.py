@@ -89,7 +89,7 @@ def test_a_copy_with_slips_leaves_no_word_of_the_post_and_comes_back():
     texts = {redaction.digest(post): text}
     redaction.refuse_text({"f": [made]}, {}, texts)
     listed["input"] = [*listed["input"][:-1], "on our lawn"]
-    with pytest.raises(ValueError, match="^f: a row would tell words of a post"):
+    with pytest.raises(ValueError, match="^f, row 1: it would tell words of a post"):
         redaction.refuse_text({"f": [made]}, {}, texts)
 
 
@@ -110,11 +110,25 @@ def test_what_is_said_of_a_post_is_looked_at_word_by_word():
     row = {"id": "b", "explanations": [{"explanation": ["said ", [0, 4]], "input": ["four"]}]}
     redaction.refuse_text({"f": [row]}, {"about": "two three four five"}, TEXTS)
     row["explanations"][0]["input"] = ["a KIND word"]
-    with pytest.raises(ValueError, match="^f: a row would tell words of a post"):
+    with pytest.raises(ValueError, match="^f, row 1: it would tell words of a post"):
         redaction.refuse_text({"f": [row]}, {}, TEXTS)
     redaction.refuse_text({"f": [{"id": "b", "written": ["no more than ", [0, 4]]}]}, {}, TEXTS)
-    with pytest.raises(ValueError, match="^f: a row would tell words of a post"):
+    with pytest.raises(ValueError, match="^f, row 1: it would tell words of a post"):
         redaction.refuse_text({"f": [{"id": "b", "written": ["a Kind word"]}]}, {}, TEXTS)
+
+
+def test_words_of_another_post_are_veiled_for_good():
+    known = redaction.runs(["They come and they take it all.", "Send them home!", "Go now"])
+    said = ["Says as learned: come and they take it, ", [0, 4], " come and they; send THEM home."]
+    row = {"id": "b", "explanations": [{"explanation": said, "input": ["go now"]}]}
+    with pytest.raises(ValueError, match="row 1: it would tell words of a post"):
+        redaction.refuse_text({"f": [row]}, {}, {"a": "They come and they take it all."})
+    (told,) = redaction.veiled(row, known)["explanations"]
+    assert told["explanation"] == ["Says as learned: …, ", [0, 4], " come and they; …."]
+    assert told["input"] == ["go now"]  # two words are shared by chance
+    whole = {"id": "b", "written": ["They come and they take it all."]}
+    assert redaction.veiled(whole, known) == {"id": "b", "written": ["…."]}
+    assert redaction.veiled({"id": "b", "label": 1}, known) == {"id": "b", "label": 1}
 
 
 def test_a_short_post_is_looked_for_elsewhere_from_three_words_on():

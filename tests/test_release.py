@@ -118,15 +118,13 @@ def words(text):
 
 
 def contents(folder):
-    kept = ("samples", "rationales", "predictions")
-    return {f.relative_to(folder): f.read_bytes() for k in kept for f in (folder / k).iterdir()}
+    files = (f for k in ("samples", "rationales", "predictions") for f in (folder / k).iterdir())
+    return {file.relative_to(folder): file.read_bytes() for file in files}
 
 
 def strings(value):
-    if isinstance(value, str):
-        return [value]
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
-    return [string for part in parts for string in strings(part)]
+    return [value] if isinstance(value, str) else [s for part in parts for s in strings(part)]
 
 
 @pytest.mark.parametrize("name", ["package", "package.zip"])
@@ -155,8 +153,7 @@ def test_out_without_text_and_back_to_the_same_bytes(opened, tmp_path, monkeypat
 
     monkeypatch.setenv("HSD_CACHE", str(tmp_path / "elsewhere"))  # another machine, other answers
     shutil.rmtree(run.folder)
-    asked = len(opened.asked)
-    again = Run("again")
+    asked, again = len(opened.asked), Run("again")
     release.restore(tmp_path / name, again)
     assert contents(again.folder) == before
     for stage in release.STAGES:
@@ -170,8 +167,8 @@ def test_out_without_text_and_back_to_the_same_bytes(opened, tmp_path, monkeypat
         with pytest.raises(RuntimeError, match="1 answers of fake/teacher are not in the release"):
             classifier.p_hate(CHANGED.assign(text="never asked"))
     predictions.write(rows, again.predictions("teacher", "eval"))
-    assert contents(again.folder) == before  # 04 asks for the same and gets the same
-    assert len(opened.asked) == asked
+    # 04 asks for the same and gets the same
+    assert contents(again.folder) == before and len(opened.asked) == asked
 
 
 def test_posts_of_ones_own_and_none_that_differ(opened, tmp_path, monkeypatch, capsys):
@@ -212,8 +209,7 @@ def test_what_differs_from_the_post_comes_back_as_the_post_and_is_counted(opened
     path = run.rationales("dev")
     rows = posts.read_rows(path)
     text = samples["dev"].set_index("id")["text"][rows[0]["id"]]
-    told = text.replace("s", "ſ")  # no matter of upper and lower case
-    rows[0]["explanations"][0]["explanation"] = told
+    rows[0]["explanations"][0]["explanation"] = text.replace("s", "ſ")  # no matter of case
     posts.write_rows(rows, path)
     assert release.pack(run, tmp_path / "package")["altered"] == 1
     release.restore(tmp_path / "package", Run("again"))
@@ -246,4 +242,8 @@ def test_refused_with_what_to_do(opened, tmp_path, monkeypatch):
             release.restore(package, Run("again"))
     monkeypatch.setenv("HSD_CACHE", str(tmp_path / "empty"))
     with pytest.raises(ValueError, match="no answer of fake/teacher to these posts"):
+        release.pack(run, tmp_path / "other")
+    path = run.predictions("teacher", "eval")
+    posts.write_rows([{"id": "of another sample"}], path)
+    with pytest.raises(ValueError, match="teacher-eval.jsonl is of other samples"):
         release.pack(run, tmp_path / "other")

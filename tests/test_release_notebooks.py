@@ -14,7 +14,7 @@ from fakes import Letters
 from test_release import made
 from test_release import opened as opened  # a fixture
 
-from hsd_utils import encoder, figures, provenance, release, scoring, timing
+from hsd_utils import encoder, figures, paths, provenance, release, scoring, timing
 from hsd_utils.paths import Run
 
 pytestmark = pytest.mark.slow
@@ -74,9 +74,31 @@ def test_they_ask_the_teacher_for_nothing_that_is_not_in_the_release(opened, tmp
 
 def test_where_the_store_of_answers_is_in_use_nothing_is_restored(opened, tmp_path):
     release.pack(made()[0], tmp_path / "package")
-    with scoring.teacher(test_release.ASKED), pytest.raises(RuntimeError, match="in use"):
+    release.restore(tmp_path / "package", Run("one"))
+    told = json.loads(Run("one").results("02_cot_teacher").read_text())["teacher"]
+    with scoring.teacher(told), pytest.raises(RuntimeError, match="in use"):
         release.restore(tmp_path / "package", Run("again"))
+    assert not Run("again").folder.exists()
     release.restore(tmp_path / "package", Run("again"))
+
+
+def test_a_restore_cut_short_leaves_nothing_and_answers_apart_from_the_teachers(
+    opened, tmp_path, monkeypatch
+):
+    run, _, _ = made()
+    release.pack(run, tmp_path / "package")
+    stored = {path: path.read_bytes() for path in (paths.cache() / "answers").glob("*.jsonl")}
+    with monkeypatch.context() as stopped:
+        stopped.setattr(
+            provenance, "assemble", lambda run: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            release.restore(tmp_path / "package", Run("again"))
+    assert not Run("again").folder.exists()
+    release.restore(tmp_path / "package", Run("again"))
+    assert all(path.read_bytes() == content for path, content in stored.items())
+    told = json.loads(Run("again").results("02_cot_teacher").read_text())["teacher"]
+    assert told["engine_settings"]["identity"].keys() >= {"released", "model"}
 
 
 def timed(spec, texts):

@@ -202,6 +202,9 @@ def test_clean_spares_committed_runs_weights_and_the_environment(tmp_path):
     for name in (kept + " " + gone).split():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text("Makefile") if name == "Makefile" else "{}")
+    lost = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True)
+    assert lost.returncode and "git is not at work here" in lost.stderr
+    assert (tmp_path / "outputs/demo/metrics.json").exists()
     for words in (["init", "-q"], ["add", "outputs/mine"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
     subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
