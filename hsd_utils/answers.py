@@ -32,7 +32,10 @@ def _asked(classifier: scoring.Classifier, every: dict) -> dict[str, Any]:
 def stored(teacher: dict, every: dict) -> dict[str, Any]:
     """Settings of the engine ``released`` whose store holds most answers about these posts."""
     best, most = None, 0
+    own = teacher.get("engine_settings", {}).get("identity")  # of a run that was restored
     for identity in identities():
+        if "released" in identity and identity != own:  # of another's release
+            continue
         for constrained in (True, False) if identity["model"] == teacher["model"] else ():
             settings = {"identity": identity, "constrained": constrained}
             asked = teacher | {"engine": "released", "engine_settings": settings}
@@ -59,13 +62,14 @@ def rows(teacher: dict, every: dict) -> tuple[list[dict], int]:
             elif post := halves.get(answer.key):
                 written = redaction.strip(answer.text, post.text, copies=[answer.text])
                 row |= {"id": redaction.digest(post), "written": written}
-                made.append(redaction.veiled(row, known))
+                made.append(redaction.veiled(row, known, post.text))
                 altered += redaction.fill(made[-1]["written"], post.text) != answer.text
             elif post := asked.get(answer.key):
                 parsed = verdict.parse(answer.text)
                 told = {"explanations": verdict.quotes(parsed, post.text)}
                 row |= {name: getattr(parsed, name) for name in ("label", "reason", "repaired")}
-                made.append(redaction.veiled(redaction.stripped(row | told, post), known))
+                stripped = redaction.stripped(row | told, post)
+                made.append(redaction.veiled(stripped, known, post.text))
                 text = back(made[-1], {redaction.digest(post): post}, classifier.label_first).text
                 altered += verdict.parse(text) != parsed
     return made, altered

@@ -2,9 +2,8 @@
 
 C5 asks that no question tells the student's explanations from its teacher's by the margin or
 more.  Whether they support the gold label is judged where both labels are right: else the better
-classifier explains better by definition.  Neither claim is supported by fewer raters than RATERS,
-by raters who passed fewer of the attention checks than ATTENTIVE (always the same answer passes
-half), or while there are kinds of posts that nobody rated.
+classifier explains better by definition.  Neither claim is supported by fewer than RATERS
+attentive raters (``results.ATTENTIVE``), or while there are kinds of posts that nobody rated.
 
     row = claim_ratings.equivalence(found)
 """
@@ -15,7 +14,7 @@ from typing import Any
 from hsd_utils import summary, tables
 from hsd_utils.claim_rows import as_row, untested, verdict
 
-RATERS, ATTENTIVE = 2, 0.75
+RATERS = 2
 CORRECT = 0.91  # the paper's share of correct explanations
 ASKED = (("complete", "all"), ("correct_own", "all"), ("correct_gold", "both right"))
 NO_RATINGS = "no ratings by people are at hand; 06 makes the sheet, its measures cannot stand in"
@@ -65,13 +64,13 @@ def _human(found) -> dict:  # simulated ratings do not count
 
 def _at_most(judged: str, human: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> str:
     """What is judged; inconclusive where it was supported by too little."""
-    checks = human["attention"]
-    enough = human["raters"] >= RATERS and all(row["covered"] > 0.999 for row in rows)
-    enough &= checks["of"] > 0 and checks["passed"] >= ATTENTIVE * checks["of"]
+    enough = human["attentive"] >= RATERS and all((row["covered"] or 0) > 0.999 for row in rows)
     return "inconclusive" if judged == "supported" and not enough else judged
 
 
 def _who(human: Mapping[str, Any]) -> str:
     checks = human["attention"]
-    raters = f"{human['raters']} rater{'s' * (human['raters'] != 1)}"
-    return f"{raters}, {checks['passed']} of {checks['of']} attention checks passed"
+    raters = (
+        f"{human['raters']} rater{'s' * (human['raters'] != 1)}, {human['attentive']} attentive"
+    )
+    return f"{raters} ({checks['passed']} of {checks['of']} attention checks passed)"

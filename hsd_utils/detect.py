@@ -66,7 +66,8 @@ class Detector:
         if model == "student":
             adapter = run.student(made["student"]["folder"])
             if not (adapter / "adapter_model.safetensors").exists():
-                profile = name if (paths.PROFILES / f"{name}.yaml").exists() else "demo"
+                source = run.parameters("01_sampling").get("kept_from") or name
+                profile = source if (paths.PROFILES / f"{source}.yaml").exists() else "demo"
                 raise FileNotFoundError(
                     f"run {name!r} has no student's weights, which are not published, only what "
                     f"was measured: train it by python -m hsd_utils.pipeline {profile} "

@@ -59,7 +59,7 @@ _GROUP = re.compile(rf"\b(?ai:{'|'.join(sorted(NAMES, key=len, reverse=True))})\
 # What an explanation concludes.  Denial outweighs words of attack: it has to name what it denies.
 # Who condemns all Muslims, opposes their rights, defends violence or says that nobody is spared
 # denies no hate: no bare group, _WORTH, _HARM or _ALL may follow.
-_WORTH = r"(?! (?:\w+ ){0,5}(?:rights|equal\w*|human\w*|dignity|exist\w*)\b)"
+_WORTH = r"(?! (?:(?!and |attack|discrim|hat|racis|viol)\w+ ){0,5}(?:rights|equal|human|dignity))"
 _HARM = r"(?:attack|death|genocid|harm|kill|murder|violen)"
 _ALL = r"(?! s(?:afe|pared)\b)"
 _NO_HATE = re.compile(
@@ -69,14 +69,15 @@ _NO_HATE = re.compile(
     r"|\bnot? (?!only|just)(?:\w+ ){0,3}(?:offens|derogat|discrimin|violen|contempt|degrad|dehuman)"
     rf"|\bno (?:\w+ )?(?:groups?|one|people|person) (?:of people )?(?:\w+ )?(?:is|are)\b{_ALL}"
     rf"|\bno protected group|\bnobody (?:is|was)\b{_ALL}|\bno[nt]-?hateful|\bstands up"
-    rf"|\bdefen[ds]\w*\b(?! (?:\w+ )?(?:use of )?(?<!against ){_HARM})"
-    rf"|\bprais\w+\b(?! (?:\w+ ){{0,4}}{_HARM})|(?<!not )\bneutral\b"
-    rf"|\b(?:condemn\w*|oppos(?:es|ing)|reject\w*)\b{_WORTH}(?! (?:all |the )?{_GROUP.pattern}"
-    r"(?: (?:and|as|for)\b|\.|$))|\bcounter-speech|\bspeaks (?:well|proudly)"
-    r"|\bdemands? (?:\w+ ){2,4}same rights|\b(?:attacks?|against|demeans?) (?:no|nobody)\b"
-    r"|\bnothing (?:\w+ ){0,2}(?:bad|against|hateful)|\bwithout (?:\w+ ){0,2}(?:sharing|attack\w*)"
-    r"|\bpositive\b(?! stereotyp)|\btakes the side|\bin jest\b|\bwas wrong\b|\bhonest question"
-    r"|\bgiven up\b|\bfriendly\b(?! frame)|\bnot for (?:an |belonging)|\bno judgement|\bharmless\b",
+    rf"|\bdefen[ds]\w*\b(?! (?:the )?(?:(?!against|from)\w+ )?(?:use of )?{_HARM})"
+    rf"|\bprais\w+\b(?! (?:\w+ ){{0,4}}{_HARM})|(?<!not )(?<!neither )\bneutral\b"
+    rf"|\b(?:condemn\w*|(?:oppos(?:es|ing)|reject\w*)\b{_WORTH})\b"
+    rf"(?! (?:all |the )?{_GROUP.pattern}(?: (?:and|as|for)\b|\.|$))|\bcounter-speech"
+    r"|\bspeaks (?:well|proudly)|\bdemands? (?:\w+ ){2,4}same rights|\bhonest question|\bin jest\b"
+    r"|\b(?:attacks?|against|demeans?) (?:no|nobody)\b|(?<!nor )\bpositive\b(?! stereotyp)"
+    r"|\bnothing (?:\w+ ){0,2}(?:bad|against|hateful)|\bnot for (?:an |belonging)|\btakes the side"
+    r"|\bwithout (?:\w+ ){0,2}(?:sharing|attack\w*)|\bfriendly\b(?! frame)|\bno judgement"
+    r"|\bwas wrong\b|\bgiven up\b|\bharmless\b",
     re.I,
 )
 _HATE = re.compile(

@@ -166,11 +166,13 @@ def runs(texts: Iterable[str]) -> set[tuple[str, ...]]:
     return set().union(*(_grams(t, min(RUN, max(SHORT, len(_words(t))))) for t in texts))
 
 
-def veiled(row: dict, known: set[tuple[str, ...]]) -> dict:
-    """A ``stripped`` row with “…” for each run of words in ``known``: of posts it is not about.
+def veiled(row: dict, known: set[tuple[str, ...]], text: str = "") -> dict:
+    """A ``stripped`` row of ``text`` with “…” for each run of words in ``known`` (of all posts).
 
     A student repeats what it learned of one post when it explains another.
     """
+    words = tuple(word for word, _, _ in _words(text))
+    known = (known, {words} if 0 < len(words) < SHORT else set())
     told = [
         e | {n: _veil(e[n], known) for n in ("input", "explanation") if n in e}
         for e in row.get("explanations") or []
@@ -179,21 +181,26 @@ def veiled(row: dict, known: set[tuple[str, ...]]) -> dict:
     return made | ({"written": _veil(row["written"], known)} if "written" in row else {})
 
 
-def _veil(parts: Parts, known: set[tuple[str, ...]]) -> Parts:
+def _veil(parts: Parts, known: tuple[set[tuple[str, ...]], ...]) -> Parts:
     made = []
     for part in parts:
-        if isinstance(part, str):
-            words = _words(part)
-            runs_of = ((n, at) for n in range(SHORT, RUN + 1) for at in range(len(words) - n + 1))
-            found = [
-                (n, at) for n, at in runs_of if tuple(w[0] for w in words[at : at + n]) in known
-            ]
-            for at in sorted({at + m for n, at in found for m in range(n)}, reverse=True):
-                _, first, last = words[at]
+        # Again until there is none: what is left on either side of “…” may be one.
+        while isinstance(part, str) and (found := _known(_words(part), known)):
+            for _, first, last in reversed(found):
                 part = part[:first] + "…" + part[last:]
             part = _VEILS.sub("…", part)
         made.append(part)
     return made
+
+
+def _known(words: list, known: tuple[set[tuple[str, ...]], ...]) -> list:
+    """Those of the words that stand in a run that one of ``known`` has, in order."""
+    places = set()
+    for n in range(1, RUN + 1):
+        for at in range(len(words) - n + 1):
+            run = tuple(word for word, _, _ in words[at : at + n])
+            places |= set(range(at, at + n)) if any(run in each for each in known) else set()
+    return [words[at] for at in sorted(places)]
 
 
 def refuse_text(files: dict[str, list], about: dict, texts: dict[str, str]) -> None:

@@ -3,10 +3,10 @@
 A release holds no text of a post: a hash of each post's id, text and label, labels, scores, the
 places of quotes, and explanations in which every quoted phrase and every run of five words
 shared with the post is a place in it, ``["They call ", [12, 20], " a burden."]``; in a quote with
-slips every word that the post has is one, and a run shared with another post is “…”.  ``restore``
-reads the posts from their sources (``HSD_DATA_DIR``), refuses any that is not the released one, and
-makes a run whose ``samples/``, ``rationales/`` and ``predictions/`` are as they were, and whose
-teacher's answers are stored, apart from its own: 03 to 08 run again without the teacher.
+slips every word that the post has is one, and a run shared with another post is “…” for good.
+``restore`` reads the posts from their sources (``HSD_DATA_DIR``), refuses any that is not the
+released one, and makes a run whose ``samples/``, ``rationales/`` and ``predictions/`` are as they
+were, and whose teacher's answers are stored, apart from its own: 03 to 08 run again without it.
 
     python -m hsd_utils.release demo -o demo-release.zip
     python -m hsd_utils.release --restore demo-release.zip again
@@ -64,7 +64,9 @@ def pack(run: Run, target: Path) -> dict[str, Any]:
         if not {row["id"] for row in rows} <= every.keys():
             raise ValueError(f"{path.name} is of other samples than 01's: run its notebook again")
         pairs = [(row, every[row["id"]]) for row in rows]
-        made = [redaction.veiled(redaction.stripped(*pair), known) for pair in pairs]
+        made = [
+            redaction.veiled(redaction.stripped(row, post), known, post.text) for row, post in pairs
+        ]
         back = [redaction.filled(new, post) for new, (_, post) in zip(made, pairs, strict=True)]
         altered += sum(new != row for new, (row, _) in zip(back, pairs, strict=True))
         files[f"{path.parent.name}/{path.stem}"] = made
@@ -93,7 +95,7 @@ def restore(package: Path, run: Run) -> dict[str, Any]:
     01 and 02 count as done where notebooks and code are those of the release; else name what runs
     without the teacher, as above.  Raises ValueError for a run that is there, a file that is no
     release, and posts that are not the released ones (how many), FileNotFoundError for a missing
-    source, RuntimeError where another process has the teacher's answers.
+    source, RuntimeError where another process has this release's answers.
     """
     if run.folder.exists():
         raise ValueError(f"run {run.name!r} is there already: name another")

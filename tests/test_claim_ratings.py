@@ -22,7 +22,7 @@ def rated(kind="human", low=-0.05, high=0.05, correct=0.95, complete=1.0, **told
     # On the sheet as it was drawn all is worse, and so is what is not asked of C5.
     sheet, few = measure(0.5, 0.4, 0.6), test | measure(-0.3, -0.4, -0.2) | {"equivalent": False}
     every = {"model": "student", "posts": "all", "covered": 1.0}
-    human = {"kind": kind, "shares": [], "equivalence": [], "raters": 3}
+    human = {"kind": kind, "shares": [], "equivalence": [], "raters": 3, "attentive": 2}
     human |= {"attention": {"passed": 18, "of": 24}} | told
     for q, share in shares.items():
         asked = {"question": q, "share": sheet, "population": share}
@@ -47,7 +47,10 @@ def test_only_people_rate_explanations():
     assert judged("C6", rated(correct=0.91)) == "inconclusive"
     row = claim_ratings.equivalence(rated())
     assert (row["value"], row["low"]) == (0.0, -0.05)
-    assert "weighted" in row["note"] and "3 raters, 18 of 24 attention checks" in row["note"]
+    assert (
+        "weighted" in row["note"]
+        and "3 raters, 2 attentive (18 of 24 attention checks" in row["note"]
+    )
 
 
 def test_c5_is_told_of_the_question_nearest_to_the_margin_and_open_while_one_is_missing():
@@ -66,14 +69,12 @@ def row_of(found, question, posts):
     return next(r for r in rows if (r["question"], r["posts"]) == (question, posts))
 
 
-@pytest.mark.parametrize(
-    "too_little", [{"raters": 1}, {"attention": {"passed": 4, "of": 8}}, {"covered": 0.9}]
-)
+@pytest.mark.parametrize("too_little", [{"attentive": 1}, {"covered": 0.9}, {"covered": None}])
 def test_little_rating_supports_neither_claim(too_little):
     found = rated(**{k: v for k, v in too_little.items() if k != "covered"})
     human = found["explanations"]["human"]
     for row in human["shares"] + human["equivalence"] if "covered" in too_little else ():
         row["covered"] = too_little["covered"]
     assert judged("C5", found) == judged("C6", found) == "inconclusive"
-    wrong = rated(low=0.11, high=0.15, complete=0.9, raters=1)  # against it one is enough
+    wrong = rated(low=0.11, high=0.15, complete=0.9, attentive=1)  # against it one is enough
     assert judged("C5", wrong) == judged("C6", wrong) == "not supported"

@@ -36,6 +36,13 @@ STANCES = {
     "It opposes equal rights for gay people.": None,  # denies them, in no word of _HATE
     "It rejects the idea that women are human.": None,
     "It defends the rights of women.": 0,
+    "It condemns attacks on human rights.": 0,
+    "It condemns racism against all humans.": 0,
+    "It opposes discrimination and demands equal rights.": 0,
+    "It rejects racism and insists on equality.": 0,
+    "It defends the mass murder of Jews.": None,
+    "It defends victims of violence.": 0,
+    "It is neither neutral nor positive: it mocks Jews.": 1,
     "It defends violence against women.": 1,
     "It defends women against violence.": 0,
     "It is a positive stereotype used to demean Asians.": 1,

@@ -129,6 +129,7 @@ def test_shares_agreement_and_attention_by_hand():
     assert agreed["alpha"] < agreed["AC1"] < 1
     assert row_of(found["agreement"], question="complete")["alpha"] is None
     assert found["raters"] == 3 and found["attention"] == {"passed": 4 + 2 + 4, "of": 3 * 4}
+    assert found["attentive"] == 2  # rater-bbbb, who always says yes, passed half
     differ = lists.disagreements(rate(student), key)
     assert len(differ) == 24 - right and set(differ["model"]) == {"student"}
     assert set(differ["rater-aaaa"]) == {"yes"} and set(differ["question"]) == {"correct_gold"}

@@ -131,6 +131,17 @@ def test_words_of_another_post_are_veiled_for_good():
     assert redaction.veiled({"id": "b", "label": 1}, known) == {"id": "b", "label": 1}
 
 
+def test_what_a_veil_brings_together_is_no_post_either():
+    texts = {"a": "one two three four five", "b": "go home"}
+    said = "One two one two three four five three four five; go one two three four five home."
+    row = {"id": "b", "explanations": [{"explanation": [said]}]}
+    veiled = redaction.veiled(row, redaction.runs(texts.values()), texts["b"])
+    assert veiled["explanations"][0]["explanation"] == ["…."]
+    redaction.refuse_text({"f": [veiled]}, {}, texts)
+    calm = {"id": "b", "written": ["Wait… …what"]}
+    assert redaction.veiled(calm, redaction.runs(texts.values()), texts["b"]) == calm
+
+
 def test_a_short_post_is_looked_for_elsewhere_from_three_words_on():
     redaction.refuse_text({"f": [{"note": "a kind word"}]}, {}, {"a": "Kind word"})
     with pytest.raises(ValueError, match="would tell words of a post"):

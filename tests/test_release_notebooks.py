@@ -82,7 +82,7 @@ def test_where_the_store_of_answers_is_in_use_nothing_is_restored(opened, tmp_pa
     release.restore(tmp_path / "package", Run("again"))
 
 
-def test_a_restore_cut_short_leaves_nothing_and_answers_apart_from_the_teachers(
+def test_a_restore_cut_short_leaves_no_run_and_answers_apart_from_the_teachers(
     opened, tmp_path, monkeypatch
 ):
     run, _, _ = made()

@@ -34,13 +34,15 @@ from hsd_utils.ratings import (
 
 log = logging.getLogger(__name__)
 SUBSETS = ("all", "both right")
+ATTENTIVE = 0.75  # of a rater's attention checks: always the same answer passes half
 
 
 def measure(rated: pd.DataFrame, key: list[dict], margin: float) -> dict:
     """Everything measured of checked ratings, as plain data, over all raters: none is named.
 
     Returns kind, raters and posts (how many), shares, agreement, equivalence (rows each), and
-    attention: of the attention checks answered, how many as expected (passed, of).  margin: the
+    attention: of the attention checks answered, how many as expected (passed, of), and attentive:
+    how many raters passed ATTENTIVE of theirs.  margin: the
     difference in shares still as good as equal, fixed beforehand.  Raises ValueError for ratings
     of another sheet than the key's.
     """
@@ -48,6 +50,7 @@ def measure(rated: pd.DataFrame, key: list[dict], margin: float) -> dict:
         raise ValueError(f"the key is of sheet {key[0]['sheet']}, the ratings of another")
     kind, every = ratings.kind(rated), by_answer(rated, key)
     posts, judged = every[every["check"].isna()], joined(rated, key)
+    checked = attention(every)
     drawn = [row for row in key if row["check"] is None]
     pair = sorted(drawn[0]["right"])  # student first
     sheet = {"all": drawn, "both right": [row for row in drawn if all(row["right"].values())]}
@@ -61,7 +64,8 @@ def measure(rated: pd.DataFrame, key: list[dict], margin: float) -> dict:
         "equivalence": [
             {"ratings": kind} | row for row in _equivalence(judged, pair, sheet, margin)
         ],
-        "attention": attention(every).sum().to_dict(),
+        "attention": checked.sum().to_dict(),
+        "attentive": int((checked["passed"] >= ATTENTIVE * checked["of"]).sum()),
     }
 
 
@@ -69,7 +73,7 @@ def collect(run: Run, items: list[dict]) -> pd.DataFrame | None:
     """All ratings marked human in ratings/returned, checked, or None if there is none.
 
     CSV are spreadsheets, JSON Lines are forms, JSON are exports of Label Studio.  Raters may
-    have stopped: see ``left_out``; a form stopped before its first answer is left out and named.
+    have stopped: ``lists.left_out``; a form stopped before its first answer is left out and named.
     Raises ValueError for a file of another ending, for a rater of two exports of Label Studio,
     and as the three readers do.
     """
@@ -88,7 +92,8 @@ def collect(run: Run, items: list[dict]) -> pd.DataFrame | None:
             raise ValueError(
                 f"ratings/returned: {', '.join(twice)} stands in {a} and in {b}: each Label Studio "
                 "counts its users from 1. One person: export once, without the older file. Two: "
-                "give one of them another number, under completed_by in one of the files"
+                "give one of them another number, under completed_by in one of the files. One "
+                "person in two projects: join the two lists of tasks in one file"
             )
     human = [p for p in parts.values() if not p.empty and ratings.kind(p) == "human"]
     return ratings.check(pd.concat(human), items) if human else None
