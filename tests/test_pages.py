@@ -49,6 +49,7 @@ def test_what_is_committed_is_what_the_files_say(command, tmp_path):
         command(run, "--readme")
     after = {page: (here / page).read_text(encoding="utf-8") for page in made}
     assert [page for page in made if after[page] != before[page]] == []
+    assert [page for page in made if "@@" in after[page]] == []  # left to be filled in
 
 
 def test_a_run_without_a_template_has_no_readme_and_leaves_the_findings(command, tmp_path):
