@@ -60,16 +60,14 @@ def rows(teacher: dict, every: dict) -> tuple[list[dict], int]:
             if answer.probabilities:
                 made.append(row | {"probabilities": answer.probabilities})
             elif post := halves.get(answer.key):
-                written = redaction.strip(answer.text, post.text, copies=[answer.text])
-                row |= {"id": redaction.digest(post), "written": written}
-                made.append(redaction.veiled(row, known, post.text))
-                altered += redaction.fill(made[-1]["written"], post.text) != answer.text
+                written = redaction.strip(answer.text, post.text, (), [answer.text], known)
+                made.append(row | {"id": redaction.digest(post), "written": written})
+                altered += redaction.fill(written, post.text) != answer.text
             elif post := asked.get(answer.key):
                 parsed = verdict.parse(answer.text)
                 told = {"explanations": verdict.quotes(parsed, post.text)}
                 row |= {name: getattr(parsed, name) for name in ("label", "reason", "repaired")}
-                stripped = redaction.stripped(row | told, post)
-                made.append(redaction.veiled(stripped, known, post.text))
+                made.append(redaction.stripped(row | told, post, known))
                 text = back(made[-1], {redaction.digest(post): post}, classifier.label_first).text
                 altered += verdict.parse(text) != parsed
     return made, altered

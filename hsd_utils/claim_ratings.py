@@ -31,9 +31,7 @@ def equivalence(found: Mapping[str, Any]) -> dict[str, Any]:
     if not rated:
         beside = summary.explained(found["explanations"])
         return untested(experiment, NO_RATINGS + beside, "explanations.json" if beside else None)
-    (question, posts), worst = max(
-        rated.items(), key=lambda one: max(-one[1]["low"], one[1]["high"])
-    )
+    (question, posts), worst = max(rated.items(), key=lambda t: max(-t[1]["low"], t[1]["high"]))
     apart = any(t["low"] > t["margin"] or t["high"] < -t["margin"] for t in rated.values())
     alike = len(tests) == len(ASKED) and all(test["equivalent"] for test in tests.values())
     judged = "not supported" if apart else "supported" if alike else "inconclusive"
@@ -69,8 +67,6 @@ def _at_most(judged: str, human: Mapping[str, Any], rows: Iterable[Mapping[str, 
 
 
 def _who(human: Mapping[str, Any]) -> str:
-    checks = human["attention"]
-    raters = (
-        f"{human['raters']} rater{'s' * (human['raters'] != 1)}, {human['attentive']} attentive"
-    )
-    return f"{raters} ({checks['passed']} of {checks['of']} attention checks passed)"
+    passed, of = human["attention"]["passed"], human["attention"]["of"]
+    raters = f"{human['raters']} raters, {human['attentive']} attentive"
+    return f"{raters} ({passed} of {of} attention checks passed)"

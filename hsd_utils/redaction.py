@@ -2,8 +2,8 @@
 
 A run of ``RUN`` words of the post becomes its place there: ``["Calls ", [12, 20], " a burden."]``
 instead of a sentence, and so does every single word of a quote that was copied with slips.
-Who has the post can fill it in; who has not learns what is said of it.  Words of other posts are
-``veiled`` for good.
+Who has the post can fill it in; who has not learns what is said of it.  A run of words of another
+post is ``VEIL``, for good.
 Further numbers of a place count letters, from 0, whose case is another: ``[12, 20, 0]``.
 
     python -c "from hsd_utils import redaction; print(redaction.strip('It says kind', 'Kind.'))"
@@ -11,7 +11,7 @@ Further numbers of a place count letters, from 0, whose case is another: ``[12, 
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from itertools import chain, takewhile
 from typing import Any
 
@@ -23,8 +23,9 @@ RUN = 5  # words in a row that no released text may share with its post; fewer i
 SHORT = 3  # words of the shortest post that is looked for in what is not about it
 # Where words are written without spaces, each character counts as one.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
-_WORD = regex.compile(rf"(?V1)[{_UNSPACED}]|[\w--[{_UNSPACED}]]+")
-_VEILS = regex.compile(r"…(?:\W+…)+")
+VEIL = "█"  # counts as a word, so that those on either side of it do not become neighbours
+_WORD = regex.compile(rf"(?V1){VEIL}|[{_UNSPACED}]|[\w--[{_UNSPACED}]]+")
+_VEILS = regex.compile(rf"{VEIL}(?:\W+{VEIL})+")
 Parts = list[str | list[int]]
 
 
@@ -35,13 +36,18 @@ def digest(post) -> str:
 
 
 def strip(
-    told: str, text: str, quotes: Iterable[tuple[int, int]] = (), copies: Iterable[str] = ()
+    told: str,
+    text: str,
+    quotes: Iterable[tuple[int, int]] = (),
+    copies: Iterable[str] = (),
+    known: Set[tuple[str, ...]] = frozenset(),
 ) -> Parts:
     """``told`` without the words of a post: strings, and in their place [start, end) in ``text``.
 
     Taken out are runs of ``RUN`` words of the post (all of a shorter post) and its ``quotes``,
     whatever their case and punctuation; what has no words, as emoji, where it stands as it is.
-    Of ``copies``, phrases copied with slips, every word that the post has is taken out.
+    Of ``copies``, phrases copied with slips, every word that the post has is taken out.  ``known``:
+    ``runs`` of all posts, of which none stays: a student repeats what it learned of another.
     """
     said, there = _words(told), _words(text)
     copied = {at for copy in copies for at in _standing(_words(copy), said)}
@@ -64,7 +70,18 @@ def strip(
         words = text[start:end]
         if words.strip() and not _words(words):
             parts = [piece for part in parts for piece in _cut(part, words, [start, end])]
-    return [part for part in parts if part]
+    return [_veiled(part, known) if isinstance(part, str) else part for part in parts if part]
+
+
+def _veiled(part: str, known: Set[tuple[str, ...]]) -> str:
+    words, hidden = _words(part), set()
+    for n in range(SHORT, RUN + 1):
+        for at in range(len(words) - n + 1):
+            if tuple(word for word, _, _ in words[at : at + n]) in known:
+                hidden |= {*range(at, at + n)}
+    for at in sorted(hidden, reverse=True):
+        part = part[: words[at][1]] + VEIL + part[words[at][2] :]
+    return _VEILS.sub(VEIL, part) if hidden else part
 
 
 def _cut(part: str | list[int], words: str, place: list[int]) -> Parts:
@@ -130,8 +147,8 @@ def _shared(said: list, there: list) -> list:
     return best
 
 
-def stripped(row: dict, post) -> dict:
-    """A row of rationales or predictions without the text of its post."""
+def stripped(row: dict, post, known: Set[tuple[str, ...]] = frozenset()) -> dict:
+    """A row of rationales or predictions without the text of its post, or of those of ``known``."""
     made, told = row | {"id": digest(post)}, row.get("explanations") or []
     places = [(e["start"], e["end"]) for e in told if e["how"] is not None]
     # Not in the post, or with another letter here or there: mostly copied all the same.
@@ -143,9 +160,9 @@ def stripped(row: dict, post) -> dict:
     listed = []
     for e in told:
         new = {name: e[name] for name in ("start", "end", "how", "whole")}
-        new["explanation"] = strip(e["explanation"], post.text, places, copies)
+        new["explanation"] = strip(e["explanation"], post.text, places, copies, known)
         if e["input"] in copies:
-            new["input"] = strip(e["input"], post.text, places, copies)
+            new["input"] = strip(e["input"], post.text, places, copies, known)
         listed.append(new)
     return made | ({"explanations": listed} if "explanations" in row else {})
 
@@ -164,43 +181,6 @@ def filled(row: dict, post) -> dict:
 def runs(texts: Iterable[str]) -> set[tuple[str, ...]]:
     """All runs of ``RUN`` words of these posts; of shorter ones, from ``SHORT`` on, the whole."""
     return set().union(*(_grams(t, min(RUN, max(SHORT, len(_words(t))))) for t in texts))
-
-
-def veiled(row: dict, known: set[tuple[str, ...]], text: str = "") -> dict:
-    """A ``stripped`` row of ``text`` with “…” for each run of words in ``known`` (of all posts).
-
-    A student repeats what it learned of one post when it explains another.
-    """
-    words = tuple(word for word, _, _ in _words(text))
-    known = (known, {words} if 0 < len(words) < SHORT else set())
-    told = [
-        e | {n: _veil(e[n], known) for n in ("input", "explanation") if n in e}
-        for e in row.get("explanations") or []
-    ]
-    made = row | ({"explanations": told} if "explanations" in row else {})
-    return made | ({"written": _veil(row["written"], known)} if "written" in row else {})
-
-
-def _veil(parts: Parts, known: tuple[set[tuple[str, ...]], ...]) -> Parts:
-    made = []
-    for part in parts:
-        # Again until there is none: what is left on either side of “…” may be one.
-        while isinstance(part, str) and (found := _known(_words(part), known)):
-            for _, first, last in reversed(found):
-                part = part[:first] + "…" + part[last:]
-            part = _VEILS.sub("…", part)
-        made.append(part)
-    return made
-
-
-def _known(words: list, known: tuple[set[tuple[str, ...]], ...]) -> list:
-    """Those of the words that stand in a run that one of ``known`` has, in order."""
-    places = set()
-    for n in range(1, RUN + 1):
-        for at in range(len(words) - n + 1):
-            run = tuple(word for word, _, _ in words[at : at + n])
-            places |= set(range(at, at + n)) if any(run in each for each in known) else set()
-    return [words[at] for at in sorted(places)]
 
 
 def refuse_text(files: dict[str, list], about: dict, texts: dict[str, str]) -> None:

@@ -3,7 +3,7 @@
 A release holds no text of a post: a hash of each post's id, text and label, labels, scores, the
 places of quotes, and explanations in which every quoted phrase and every run of five words
 shared with the post is a place in it, ``["They call ", [12, 20], " a burden."]``; in a quote with
-slips every word that the post has is one, and a run shared with another post is “…” for good.
+slips every word that the post has is one, and a run shared with another post is “█” for good.
 ``restore`` reads the posts from their sources (``HSD_DATA_DIR``), refuses any that is not the
 released one, and makes a run whose ``samples/``, ``rationales/`` and ``predictions/`` are as they
 were, and whose teacher's answers are stored, apart from its own: 03 to 08 run again without it.
@@ -54,19 +54,14 @@ def pack(run: Run, target: Path) -> dict[str, Any]:
     every = {post.id: post for sample in samples.values() for post in sample.itertuples()}
     files = {f"samples/{split}": _listed(sample) for split, sample in samples.items()}
     texts = {redaction.digest(post): post.text for post in every.values()}
-    altered, known, found = (
-        0,
-        redaction.runs(texts.values()),
-        [run.rationales("distil"), run.rationales("dev")],
-    )
+    known = redaction.runs(texts.values())
+    altered, found = 0, [run.rationales("distil"), run.rationales("dev")]
     for path in [*found, *sorted(run.predictions("", "eval").parent.glob("*-eval.jsonl"))]:
         rows = posts.read_rows(path)
         if not {row["id"] for row in rows} <= every.keys():
             raise ValueError(f"{path.name} is of other samples than 01's: run its notebook again")
         pairs = [(row, every[row["id"]]) for row in rows]
-        made = [
-            redaction.veiled(redaction.stripped(row, post), known, post.text) for row, post in pairs
-        ]
+        made = [redaction.stripped(*pair, known) for pair in pairs]
         back = [redaction.filled(new, post) for new, (_, post) in zip(made, pairs, strict=True)]
         altered += sum(new != row for new, (row, _) in zip(back, pairs, strict=True))
         files[f"{path.parent.name}/{path.stem}"] = made

@@ -117,29 +117,25 @@ def test_what_is_said_of_a_post_is_looked_at_word_by_word():
         redaction.refuse_text({"f": [{"id": "b", "written": ["a Kind word"]}]}, {}, TEXTS)
 
 
-def test_words_of_another_post_are_veiled_for_good():
-    known = redaction.runs(["They come and they take it all.", "Send them home!", "Go now"])
-    said = ["Says as learned: come and they take it, ", [0, 4], " come and they; send THEM home."]
-    row = {"id": "b", "explanations": [{"explanation": said, "input": ["go now"]}]}
+def test_a_run_of_another_post_is_veiled_for_good():
+    texts = {"a": "They come and they take it all.", "c": "Send them home!", "d": "Go now"}
+    known = redaction.runs(texts.values())
+    said = "Says as learned: come and they take it, and come and they; send THEM home. Go now!"
+    assert redaction.strip(said, "a kind word", known=known) == [
+        "Says as learned: █, and come and they; █. Go now!"  # two words are shared by chance
+    ]
     with pytest.raises(ValueError, match="row 1: it would tell words of a post"):
-        redaction.refuse_text({"f": [row]}, {}, {"a": "They come and they take it all."})
-    (told,) = redaction.veiled(row, known)["explanations"]
-    assert told["explanation"] == ["Says as learned: …, ", [0, 4], " come and they; …."]
-    assert told["input"] == ["go now"]  # two words are shared by chance
-    whole = {"id": "b", "written": ["They come and they take it all."]}
-    assert redaction.veiled(whole, known) == {"id": "b", "written": ["…."]}
-    assert redaction.veiled({"id": "b", "label": 1}, known) == {"id": "b", "label": 1}
+        redaction.refuse_text({"f": [{"id": "b", "written": [said]}]}, {}, texts)
+    assert redaction.strip("Wait… …what", "a kind word", known=known) == ["Wait… …what"]
 
 
-def test_what_a_veil_brings_together_is_no_post_either():
+def test_a_veil_brings_no_words_together():
     texts = {"a": "one two three four five", "b": "go home"}
     said = "One two one two three four five three four five; go one two three four five home."
-    row = {"id": "b", "explanations": [{"explanation": [said]}]}
-    veiled = redaction.veiled(row, redaction.runs(texts.values()), texts["b"])
-    assert veiled["explanations"][0]["explanation"] == ["…."]
-    redaction.refuse_text({"f": [veiled]}, {}, texts)
-    calm = {"id": "b", "written": ["Wait… …what"]}
-    assert redaction.veiled(calm, redaction.runs(texts.values()), texts["b"]) == calm
+    parts = redaction.strip(said, texts["b"], known=redaction.runs(texts.values()))
+    assert parts == ["One two █ three four five; go █ home."]
+    row = {"id": "b", "explanations": [{"explanation": parts}]}
+    redaction.refuse_text({"f": [row]}, {}, texts)
 
 
 def test_a_short_post_is_looked_for_elsewhere_from_three_words_on():
