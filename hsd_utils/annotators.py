@@ -10,10 +10,9 @@ it, since the person's own vote is part of them.
 
 from collections.abc import Iterable, Mapping
 
-import numpy as np
 import pandas as pd
 
-from hsd_utils import bootstrap, metrics
+from hsd_utils import metrics
 from hsd_utils.readers import LABEL_MAPPINGS, public
 
 MEASURES = ("macro_f1", "accuracy")
@@ -55,15 +54,10 @@ def ceiling(
     columns = ["model", "posts", *MEASURES]
     if pairs.empty:
         return pd.DataFrame(columns=columns)
-    label = pairs["others"].to_numpy()
     given = {"annotator": pairs["said"]} | {m: said.loc[pairs["id"]] for m, said in models.items()}
-    # Which posts are drawn does not depend on their labels, so none are given.
-    drawn = list(metrics.draws(np.zeros(len(pairs), int), resamples, seed, pairs["id"]))
-    rows = []
+    drawn, rows = {"resamples": resamples, "seed": seed, "group": pairs["id"]}, []
     for name, said in given.items():
-        answered = metrics.answers(label, said)
-        blocks = [metrics.on_labels(label, answered, weights) for weights in drawn]
-        found = pd.concat(map(pd.DataFrame, blocks))
+        found = metrics.classification(pairs["others"], None, said, **drawn)
         row = {"model": name, "posts": pairs["id"].nunique()}
-        rows.append(row | {m: bootstrap.interval(found[m].to_numpy()) for m in MEASURES})
+        rows.append(row | {m: found[m] for m in MEASURES})
     return pd.DataFrame(rows, columns=columns)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hsd_utils import summary, tables
-from hsd_utils.claim_rows import as_row, untested, verdict
+from hsd_utils.claim_tests import as_row, untested, verdict
 
 RATERS = 2
 CORRECT = 0.91  # the paper's share of correct explanations
@@ -29,7 +29,7 @@ def equivalence(found: Mapping[str, Any]) -> dict[str, Any]:
     tests = {(r["question"], r["posts"]): r["population"] for r in rows}
     rated = {one: test for one, test in tests.items() if test["value"] is not None}
     if not rated:
-        beside = summary.explained(found["explanations"])
+        beside = summary.explained(found["explanations"].get("measures", {}))
         return untested(experiment, NO_RATINGS + beside, "explanations.json" if beside else None)
     (question, posts), worst = max(rated.items(), key=lambda t: max(-t[1]["low"], t[1]["high"]))
     apart = any(t["low"] > t["margin"] or t["high"] < -t["margin"] for t in rated.values())

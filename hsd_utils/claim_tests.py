@@ -1,7 +1,7 @@
-"""What tests each claim of the paper, C1 to C13: a function a claim, from a run's files to a row.
+"""What tests each claim of the paper: a function a claim, from a run's files to a row.
 
-``found`` is metrics.json with explanations.json under its name.  A row has experiment, value, low,
-high, verdict, supervision, file and note; the page is put together in ``claims``.
+``found`` is metrics.json.  A row has experiment, value, low, high, verdict, supervision, file and
+note.  C5 and C6, which people decide, are in ``claim_ratings``; the page is made in ``claims``.
 
     row = claim_tests.TESTS["C1"](found)
 """
@@ -9,13 +9,49 @@ high, verdict, supervision, file and note; the page is put together in ``claims`
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hsd_utils import analysis_plan, claim_ratings, tables
-from hsd_utils.claim_rows import as_row, compared, untested, valued, verdict
+from hsd_utils import analysis_plan, bootstrap, tables
 
 LEVEL = 0.85  # the paper's F1
 SMALL = 0.02  # of macro-F1: less than this more posts may still add if these suffice
 NOT_RUN = "notebook {} was not run"
 NO_PAIR = "no final pair of the study"
+
+
+def verdict(found: Mapping[str, Any], null: float = 0.0) -> str:
+    """The verdict on {value, low, high}; more is what the claim says, a value alone is both ends.
+
+    "supported" where the interval lies above ``null`` and ``p_holm``, if there is one, below the
+    plan's alpha, "not supported" where it lies below, else "inconclusive".
+    """
+    if found["value"] is None:
+        return "not testable here"
+    low, high = (found["value"] if found[end] is None else found[end] for end in ("low", "high"))
+    if high < null:
+        return "not supported"
+    p_holm = found.get("p_holm")
+    certain = p_holm is None or p_holm < analysis_plan.read()["alpha"]
+    return "supported" if low > null and certain else "inconclusive"
+
+
+def compared(row: Mapping[str, Any], experiment: str, supervision, file, note: str) -> dict:
+    """A row from a comparison: difference, low, high, p_value and, where corrected, p_holm."""
+    ps = {"p": row.get("p_value"), "Holm": row.get("p_holm")}
+    told = [f"{k} {p:.3f}" if p >= 0.001 else f"{k} <0.001" for k, p in ps.items() if p is not None]
+    return as_row(experiment, valued(row), None, supervision, file, "; ".join([note, *told]))
+
+
+def valued(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "value": row["difference"]}
+
+
+def as_row(experiment, found, judged=None, supervision=None, file=None, note="") -> dict[str, Any]:
+    numbers = {key: found[key] for key in ("value", "low", "high")}
+    told = {"supervision": supervision, "file": file, "note": found.get("reason") or note}
+    return {"experiment": experiment, **numbers, "verdict": judged or verdict(found), **told}
+
+
+def untested(experiment: str, reason: str, file: str | None = None) -> dict[str, Any]:
+    return as_row(experiment, bootstrap.absent(reason), file=file)
 
 
 def _level(found) -> dict:
@@ -170,8 +206,6 @@ TESTS: dict[str, Callable[[Mapping[str, Any]], dict]] = {
     "C3": _baselines,
     # A final pair of the study takes this place, and that of C12.
     "C4": lambda found: untested("macro-F1, student - label_only", NO_PAIR),
-    "C5": claim_ratings.equivalence,
-    "C6": claim_ratings.shares,
     "C7": _time,
     "C8": _memory,
     "C9": _cost,

@@ -1,6 +1,6 @@
 """The claims page: what a run says about each claim of the paper, C1 to C13, and in which file.
 
-Made from metrics.json (with the study's results) and explanations.json.
+Made from metrics.json (with the study's results).
 ``claim_tests`` has the experiment and the rule of each claim; a final pair of the study, over
 seeds and posts, takes the place of a comparison of one training.
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from hsd_utils import claim_rows, claim_tests, paths, provenance, summary, tables
+from hsd_utils import claim_ratings, claim_tests, paths, provenance, summary, tables
 from hsd_utils.paths import Run
 
 SAYS = {
@@ -36,9 +36,10 @@ SAYS = {
     "C12": "few-shot prompting works: demonstrations make the teacher's labels better",
     "C13": "open: other languages, how many demonstrations, human or machine rationales",
 }
+TESTS = claim_tests.TESTS | {"C5": claim_ratings.equivalence, "C6": claim_ratings.shares}
 ON_EVAL = ("C1", "C2", "C2b", "C3", "C4", "C4a", "C4b", "C12")  # 06 and 07 may run on fewer
 FILE, PAGE = "claims.json", "claims.md"
-PAPER = ("llama-3-70b-instruct", "llama-3-8b-instruct")
+PAPER = ["llama-3-70b-instruct", "llama-3-8b-instruct"]
 PAPER_EVAL = 1900  # posts: so many of its 2,001 a balanced sample can have
 RULE = """\
 *Supported*: the whole interval (95%; of C7 and C9 from least to most over batch sizes), or a \
@@ -57,16 +58,13 @@ def collect(run: Run) -> list[dict[str, Any]]:
     """
     if not run.metrics.exists():
         raise FileNotFoundError(f"{run.metrics} is not there: execute the run's notebooks first")
-    found = json.loads(run.metrics.read_text(encoding="utf-8"))
-    told = run.folder / "explanations.json"  # of the stage whose results say so, if it counts
-    measured = "explanations" in found and told.exists()
-    found["explanations"] = json.loads(told.read_text(encoding="utf-8")) if measured else {}
+    found = {"explanations": {}} | json.loads(run.metrics.read_text(encoding="utf-8"))
     study = {"finals": [], "finals_fresh": []} | found.get("study", {})
     fresh = {row["claim"]: row for row in study["finals_fresh"]}
     finals = {row["claim"]: _final(row, fresh.get(row["claim"])) for row in study["finals"]}
     if "C4a" in finals:  # the paper's way: rationales are for training
         finals = {"C4": finals["C4a"]} | finals
-    rows = {claim: test(found) for claim, test in claim_tests.TESTS.items()} | finals
+    rows = {claim: test(found) for claim, test in TESTS.items()} | finals
     scale, anew = scaled(found), _anew(run)
     about = {claim: claim.split()[0] for claim in rows}  # "C4a (tokens)" is another test of C4a
     order = sorted(rows, key=lambda claim: ([*SAYS, about[claim]].index(about[claim]), claim))
@@ -101,26 +99,22 @@ def _final(row: Mapping[str, Any], fresh: Mapping[str, Any] | None) -> dict[str,
     if fresh and fresh["n"] < row["n"]:
         note += claim_tests.anew(fresh, fresh["n"])
     note += f"; {row['note']}" if "note" in row else ""
-    return claim_rows.compared(row, experiment, row.get("supervision"), "metrics.json", note)
+    return claim_tests.compared(row, experiment, row.get("supervision"), "metrics.json", note)
 
 
 def scaled(found: Mapping[str, Any]) -> str:
     """What was run; "scaled down" unless models and posts are the paper's."""
-    models = found.get("teacher", {}).get("model"), found.get("student", {}).get("base")
+    asked = (("teacher", "model"), ("student", "base"))
+    teacher, student = (found.get(role, {}).get(key) or "none" for role, key in asked)
     drawn = found.get("sampling", {"sizes": {}, "read": {}})
-    size, teacher, student = (drawn["sizes"].get("eval", 0), *(name or "none" for name in models))
-    sources = summary.evaluated_on(drawn)
-    same = (_plain(teacher), _plain(student)) == PAPER
-    same &= sources == ["paper_eval"] and size >= PAPER_EVAL
+    size, sources = drawn["sizes"].get("eval", 0), summary.evaluated_on(drawn)
+    # Without owner and make: an endpoint and the hub have their own.
+    plain = [re.sub(r"^(.*/)?(meta-)?|-bnb-4bit$", "", n.lower()) for n in (teacher, student)]
+    same = plain == PAPER and sources == ["paper_eval"] and size >= PAPER_EVAL
     return (
         f"{'the paper' if same else 'scaled down'}: teacher {teacher}, student {student}, "
         f"{size} evaluation posts of {', '.join(sources) or 'none'}"
     )
-
-
-def _plain(model: str) -> str:
-    """A model's name without owner and make: an endpoint and the hub have their own."""
-    return re.sub(r"^(.*/)?(meta-)?|-bnb-4bit$", "", model.lower())
 
 
 def write(run: Run) -> str:

@@ -12,9 +12,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from hsd_utils.look import BLIND, COLUMN, PAGE, below, panels
+from hsd_utils.look import BLIND, COLUMN, PAGE, below, dots, panels
 
 TITLES = {"macro_f1": "macro-F1", "roc_auc": "ROC-AUC"}
+CELL, BASELINE = {"color": BLIND[3], "marker": "D"}, {"color": "black", "marker": "s"}
 
 
 def factor(rows: Sequence[dict], baseline: str = "", width: float = PAGE) -> Figure:
@@ -24,20 +25,15 @@ def factor(rows: Sequence[dict], baseline: str = "", width: float = PAGE) -> Fig
     """
     figure, parts = panels(2, width, 0.7 + 0.26 * len(rows), sharey=True)
     for axes, (measure, title) in zip(parts, TITLES.items(), strict=True):
-        for at, row in enumerate(rows):
-            found, mine = row["metrics"][measure], row["name"] == baseline
-            _interval(axes, at, found, *("black", "s") if mine else (BLIND[3], "D"))
+        found = {_named(row): {row["name"]: row["metrics"][measure]} for row in rows}
+        for row in rows:
+            mine = row["name"] == baseline
+            dots(axes, found, {row["name"]: BASELINE if mine else CELL}, capsize=2)
             if mine:
-                axes.axvline(found["value"], color="black", lw=0.8, ls=":", zorder=0)
-        axes.set(xlabel=f"{title} (95% interval)", ylim=(len(rows) - 0.5, -0.5))
-    parts[0].set_yticks(range(len(rows)), [_named(row) for row in rows])
+                level = row["metrics"][measure]["value"]
+                axes.axvline(level, color="black", lw=0.8, ls=":", zorder=0)
+        axes.set_xlabel(f"{title} (95% interval)")
     return figure
-
-
-def _interval(axes, at: int, found: dict, color: str, marker: str) -> None:
-    reach = [[found["value"] - found["low"]], [found["high"] - found["value"]]]
-    look = {"color": color, "marker": marker, "capsize": 2, "ls": ""}
-    axes.errorbar([found["value"]], [at], xerr=np.clip(reach, 0, None), **look)  # of rounding
 
 
 def _named(row: dict) -> str:
@@ -54,11 +50,10 @@ def forest(table: pd.DataFrame, width: float = PAGE) -> Figure:
     figure, parts = panels(2, width, 0.7 + 0.26 * len(table), sharey=True)
     for axes, title in zip(parts, TITLES.values(), strict=True):
         axes.axvline(0, color="black", lw=1, zorder=1)
-        for at, found in enumerate(table[f"{title} difference"]):
-            _interval(axes, at, found, BLIND[3], "D")
-        axes.set(xlabel=f"{title} difference (95% interval)", ylim=(len(table) - 0.5, -0.5))
+        measures = table.set_index("pair")[f"{title} difference"]
+        dots(axes, {pair: {"": found} for pair, found in measures.items()}, {"": CELL}, capsize=2)
+        axes.set_xlabel(f"{title} difference (95% interval)")
         axes.locator_params(axis="x", nbins=5)
-    parts[0].set_yticks(range(len(table)), table["pair"])
     return figure
 
 

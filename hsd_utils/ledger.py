@@ -7,7 +7,6 @@ beside the run (``Run.ledger``) and holds no post.
     fresh = ledger.fresh(stage.run, held_out)
 """
 
-import json
 import logging
 from datetime import UTC, datetime
 from typing import Any
@@ -52,14 +51,10 @@ def entries(run: Run, split: str | None = None) -> list[dict[str, Any]]:
 
     Lines that were cut off are left out, and said to be.
     """
-    rows, damaged = [], 0
-    for line in run.ledger.read_bytes().splitlines() if run.ledger.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            damaged += 1
-    if damaged:
+    rows = paths.lines(run.ledger)
+    if damaged := rows.count(None):
         log.warning("%s: %d damaged line(s), reads that are not listed", run.ledger.name, damaged)
+    rows = [row for row in rows if row]
     if split is None:
         return rows
     digest = paths.sha256(run.sample(split))

@@ -71,6 +71,17 @@ def append(file: Path, row: Mapping[str, Any]) -> None:
         os.fsync(lines.fileno())
 
 
+def lines(file: Path) -> list[Any]:
+    """The rows that ``append`` wrote, None for each that was cut off; [] where there is no file."""
+    rows = []
+    for line in file.read_bytes().splitlines() if file.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            rows.append(None)
+    return rows
+
+
 def outputs() -> Path:
     return Path(os.environ.get("HSD_OUTPUTS") or REPOSITORY / "outputs")
 

@@ -47,11 +47,8 @@ def _each_word(change: Callable[[str, random.Random], str]):
     def perturb(text: str, draw: random.Random, rate: float = RATE) -> str:
         words = list(_WORD.finditer(text))
         count = min(len(words), max(1, round(rate * len(words))))
-        parts, end = [], 0
-        for word in sorted(draw.sample(words, count), key=lambda w: w.start()):
-            parts += [text[end : word.start()], change(word[0], draw)]
-            end = word.end()
-        return "".join([*parts, text[end:]])
+        chosen = {word.start() for word in draw.sample(words, count)}
+        return _WORD.sub(lambda w: change(w[0], draw) if w.start() in chosen else w[0], text)
 
     return perturb
 

@@ -134,13 +134,8 @@ def key(run: Run, cell: Mapping[str, Any], size: int) -> str:
 
 def finished(run: Run, grid: Mapping[str, Any], size: int) -> tuple[list[dict], list[dict]]:
     """Results of the grid's cells, in its order, and the cells that are left."""
-    file, known = run.study("results.jsonl"), {}
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-        try:
-            row = json.loads(line)
-            known[row["key"]] = row
-        except (ValueError, KeyError):
-            continue  # cut off by a kill: that cell is worked on again
+    rows = paths.lines(run.study("results.jsonl"))
+    known = {row["key"]: row for row in rows if row}  # a cell cut off by a kill is worked on again
     known = {k: row for k, row in known.items() if run.study(f"{k}.jsonl").exists()}
     keyed = [(known.get(key(run, cell, size)), cell) for cell in grid["cells"]]
     # Name and factor may be changed without a new training.

@@ -244,5 +244,5 @@ def test_a_pair_of_models_is_a_row_with_its_intervals_and_a_line_at_none():
     assert [text.get_text() for text in left.get_yticklabels()] == ["a - b", "a - c"]
     for axes in (left, right):
         assert list(axes.lines[0].get_xdata()) == [0, 0]
-    (ends,) = right.collections[1].get_segments()
+    _, ends = right.collections[0].get_segments()
     assert ends[:, 0].tolist() == pytest.approx([-0.02, 0.13]) and set(ends[:, 1]) == {1}

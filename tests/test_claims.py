@@ -2,7 +2,7 @@
 
 import pytest
 
-from hsd_utils import analysis_plan, bootstrap, claim_rows, claim_tests
+from hsd_utils import analysis_plan, bootstrap, claim_tests, claims
 
 EMPTY = {"explanations": {}}
 
@@ -45,12 +45,12 @@ def judged(claim, found):
     ],
 )
 def test_the_rule(found, null, said):
-    assert claim_rows.verdict(found, null) == said
+    assert claim_tests.verdict(found, null) == said
 
 
 def test_nothing_measured_is_not_testable_with_a_reason():
-    assert set(claim_tests.TESTS) >= {f"C{n}" for n in range(1, 14)}
-    for claim, test in claim_tests.TESTS.items():
+    assert set(claims.TESTS) >= {f"C{n}" for n in range(1, 14)}
+    for claim, test in claims.TESTS.items():
         row = test(EMPTY)
         assert row["verdict"] == "not testable here" and row["note"] and row["file"] is None, claim
     assert "at most four sources" in claim_tests.TESTS["C10"](EMPTY)["note"]

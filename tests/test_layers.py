@@ -20,7 +20,7 @@ LAYERS = {
     "explanations plausibility faithfulness narrowing reasons hatexscore analysis_plan subgroups "
     "prevalence robustness contamination annotators breadth policy ablations",
     "report": "look figures tables ratings provenance cards summary verdict_card figures_shift "
-    "figures_study ledger judge claim_rows claim_ratings claim_tests claims pages",
+    "figures_study ledger judge claim_ratings claim_tests claims pages",
     "pipeline": "preflight pipeline detect answers release bench supervision trial study",
 }
 LAYER = {module: layer for layer, names in LAYERS.items() for module in names.split()}

@@ -35,14 +35,16 @@ def test_what_is_published_names_no_rater_and_the_rest_stays_out_of_git(run):
     table = ratings.check(table, items)
     found = results.measure(table, key, margin=0.1)
     report.save(found, run)
-    report.save_lists(table, items, key, run)
+    saved = report.save_lists(table, items, key, run)
     shared = [path for path in run.folder.rglob("*.*") if run.ratings("") not in path.parents]
     texts = {path.name: path.read_bytes().decode("latin-1") for path in shared}
     assert {"ratings.json", "ratings.pdf", "ratings_agreement.tex"} <= set(texts)
     texts |= {"measured": json.dumps(found), "head": report.headline(found).data}
     assert not [name for name, text in texts.items() if "rater-" in text or "item-" in text]
     private = [path.name for path in run.ratings("by_rater").iterdir()]
-    assert sorted(private) == sorted(f"{name}.csv" for name in ("ratings", *report.LISTS))
+    assert sorted(private) == sorted(f"{name}.csv" for name in ("ratings", *saved))
+    page = (paths.REPOSITORY / "outputs/README.md").read_text(encoding="utf-8")
+    assert not [name for name in saved if f"`{name}`" not in page]
     assert len(written(run, "ratings")) == len(table)
     kept = [report.by_rater(Run(name), "x") for name in ("reference", "demo")]
     kept = [f"outputs/{path.relative_to(paths.outputs())}" for path in kept]
@@ -142,7 +144,8 @@ def test_two_answers_that_ask_the_same_and_differ_are_named(run):
 def test_lists_without_an_entry_and_of_simulated_raters(run):
     items, key = SHEET
     saved = report.save_lists(rate(yes, raters=["rater-aaaa"]), items, key, run)
-    assert all(saved[name].empty for name in (*report.LISTS[:2], "ratings_kappa"))
+    empty = ("ratings_left_out", "ratings_disagreements", "ratings_kappa")
+    assert all(saved[name].empty for name in empty)
     assert written(run, "ratings_left_out") == []
     checks = [item["item"] for item in key if item["check"]]
     few = rate(yes)[lambda t: t["item"].isin(checks)]
@@ -151,5 +154,5 @@ def test_lists_without_an_entry_and_of_simulated_raters(run):
     assert {row["n"] for row in found["shares"]} == {0} and report.save(found, run)
     saved = report.save_lists(ratings.simulate(items), items, key, run)
     assert set(saved["ratings_disagreements"]["ratings"]) == {"simulated"}
-    for name in report.LISTS:
+    for name in saved:
         assert {row["ratings"] for row in written(run, name)} <= {"simulated"}

@@ -9,7 +9,6 @@ disk) is skipped and stays.  ipywidgets is imported when a form is made.
     rated = form.read(run.ratings("returned/rater-0a1b2c.jsonl"), items)
 """
 
-import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -196,19 +195,13 @@ def _events(path: Path) -> list[dict]:
 
     Raises ValueError for a line that can be read and is no event of a form.
     """
-    events, cut = [], 0
-    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            cut += 1
-            continue
-        if not _written(event):
+    events = paths.lines(path)
+    for number, event in enumerate(events, 1):
+        if event is not None and not _written(event):
             raise ValueError(f"{path.name}, line {number}: no form writes that")
-        events.append(event)
-    if cut:
+    if cut := events.count(None):
         log.warning("%s: %d line(s) cut short and skipped; the form asks again", path.name, cut)
-    return events
+    return [event for event in events if event]
 
 
 def read(path: Path, items: list[dict]) -> pd.DataFrame:

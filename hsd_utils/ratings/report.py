@@ -24,13 +24,6 @@ TITLES = {
     "correct_gold": "correct (gold label)",
 }
 NAMES = ("ratings", "ratings_agreement", "ratings_equivalence")
-LISTS = (
-    "ratings_left_out",
-    "ratings_disagreements",
-    "ratings_exposure",
-    "ratings_kappa",
-    "ratings_contradictory",
-)
 BANNER = "SIMULATED, rated by no person: "
 _GREYS = {"yes": "#4d4d4d", "partly": "#a6a6a6", "no": "#e6e6e6"}
 
@@ -72,7 +65,7 @@ def files(run: Run) -> list[Path]:
 
 
 def by_rater(run: Run, name: str) -> Path:
-    """What names raters: one of LISTS, or all their answers, NAMES[0]."""
+    """What names raters: a list of ``save_lists``, or all their answers, NAMES[0]."""
     return run.ratings(f"by_rater/{name}.csv")
 
 
@@ -95,22 +88,20 @@ def save(found: dict, run: Run) -> Figure:
 def save_lists(
     rated: pd.DataFrame, items: list[dict], key: list[dict], run: Run
 ) -> dict[str, pd.DataFrame]:
-    """LISTS, whole: what each left out and saw, where they differ, kappas, contradictions.
+    """Five lists, whole: what each left out and saw, where they differ, kappas, contradictions.
 
     Written, with all the answers, as CSV for who runs the study.  They name raters, items and
     sides; whose answer it is, and of which post, says the key alone.
     """
-    kind = ratings.kind(rated)
-    frames = (
-        lists.left_out(rated, items),
-        lists.disagreements(rated, key).drop(columns=["id", "model"]),
-        lists.exposure(rated, items, key),
-        lists.kappas(rated, key),
-        lists.contradictions(rated, items),
-    )
-    found = dict(zip(LISTS, frames, strict=True))
+    found = {
+        "ratings_left_out": lists.left_out(rated, items),
+        "ratings_disagreements": lists.disagreements(rated, key).drop(columns=["id", "model"]),
+        "ratings_exposure": lists.exposure(rated, items, key),
+        "ratings_kappa": lists.kappas(rated, key),
+        "ratings_contradictory": lists.contradictions(rated, items),
+    }
     for frame in found.values():
-        frame.insert(0, "ratings", kind)
+        frame.insert(0, "ratings", ratings.kind(rated))
     for name, frame in {NAMES[0]: rated, **found}.items():
         path = by_rater(run, name)
         path.parent.mkdir(parents=True, exist_ok=True)
